@@ -20,17 +20,17 @@ MAX_LABELS = 1000
 class MaskLimits:
     """What a mask must have to become an object.
 
-    min_pixels: pixels of the mask. min_points: pixels with a depth in range. min_depth_fraction: share of
-    pixels with a depth in range. min_depth_m, max_depth_m: the range, along the optical axis. max_extent_m:
+    min_pixels: pixels of the mask. min_points: pixels with a depth in range. min_valid_depth: share of
+    pixels with a depth in range. min_depth, max_depth: the range, along the optical axis. max_size:
     the longest side of the box around the seen points, above which the mask is furniture or background.
     """
 
     min_pixels: int = 100
     min_points: int = 50
-    min_depth_fraction: float = 0.1
-    min_depth_m: float = 0.1
-    max_depth_m: float = 4.0
-    max_extent_m: float = 2.0
+    min_valid_depth: float = 0.1
+    min_depth: float = 0.1
+    max_depth: float = 4.0
+    max_size: float = 1.5
 
 
 def masks_from_labels(image: NDArray[Any]) -> list[Mask]:
@@ -114,9 +114,9 @@ def check_mask(mask: Mask, frame: Frame, limits: MaskLimits) -> Rejected | None:
         )
     z = frame.points_cam[window][..., 2][pixels]
     z = z[np.isfinite(z)]
-    near, far = limits.min_depth_m, limits.max_depth_m
+    near, far = limits.min_depth, limits.max_depth
     used = int(np.count_nonzero((z >= near) & (z <= far)))
-    needed = max(limits.min_points, int(np.ceil(limits.min_depth_fraction * count)))
+    needed = max(limits.min_points, int(np.ceil(limits.min_valid_depth * count)))
     if used >= needed:
         return None
     if len(z) >= needed:

@@ -103,7 +103,7 @@ def test_reasons() -> None:
         (square(20), few, MaskLimits(min_points=20), RejectCode.NO_DEPTH, "40 are needed"),
         (square(20), near * 10, MaskLimits(), RejectCode.OUT_OF_RANGE, "8.00 m, only 0 of 400.* 0.1 to 4 m"),
         (square(20), near * 0.1, MaskLimits(), RejectCode.OUT_OF_RANGE, "median depth 0.08 m"),
-        (square(20), half, MaskLimits(min_depth_fraction=0.5), RejectCode.OUT_OF_RANGE, "only 100 of 400"),
+        (square(20), half, MaskLimits(min_valid_depth=0.5), RejectCode.OUT_OF_RANGE, "only 100 of 400"),
     ]
     for mask, z, limits, code, reason in cases:
         rejected = check_mask(mask, frame(z), limits)
