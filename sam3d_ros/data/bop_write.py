@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull  # type: ignore[import-untyped]
+from scipy.spatial import ConvexHull, QhullError  # type: ignore[import-untyped]
 from scipy.spatial.distance import pdist  # type: ignore[import-untyped]
 
 from sam3d_ros.data import ply
@@ -159,6 +159,10 @@ def _model_info(model: BopModel, vertices_mm: Float) -> dict[str, Any]:
 
 
 def diameter(points: Float) -> float:
-    """The greatest distance between two of the points (N, 3), which must not lie in one plane."""
-    corners = np.asarray(points, np.float64)[ConvexHull(points).vertices]
-    return float(pdist(corners).max())
+    """The greatest distance between two of the points (N, 3)."""
+    points = np.asarray(points, np.float64)
+    try:
+        points = points[ConvexHull(points).vertices]
+    except QhullError:  # flat, or fewer than four points: take them all
+        points = np.unique(points, axis=0)
+    return float(pdist(points).max(initial=0.0))

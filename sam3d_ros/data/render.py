@@ -17,6 +17,7 @@ from embreex.rtcore_scene import EmbreeScene  # type: ignore[import-untyped]
 
 from sam3d_ros.data.room import Quad
 from sam3d_ros.data.scene import Scene, world_vertices
+from sam3d_ros.data.srgb import linear_from_srgb, srgb_from_linear
 from sam3d_ros.types import Bool, Camera, Float, InputError, Int, UInt8
 
 CREASE_DEG = 35.0
@@ -77,14 +78,14 @@ class SceneRenderer:
             labels.append(np.full(len(mesh.faces), placed.label, np.uint16))
             gloss.append(np.full(len(mesh.faces), placed.model.gloss, np.float32))
             colors = np.full((len(mesh.vertices), 3), 180, np.uint8) if mesh.colors is None else mesh.colors
-            corner_colors.append(_LINEAR[colors][mesh.faces])
+            corner_colors.append(linear_from_srgb(colors)[mesh.faces])
             corner_normals.append(_corner_normals(vertices[-1], mesh.faces))
         self._object_faces = sum(len(f) for f in faces)
         for quad in scene.room:
             vertices.append(quad.corner + np.array([0 * quad.u, quad.u, quad.u + quad.v, quad.v]))
             faces.append(np.array([[0, 1, 2], [0, 2, 3]]) + offset)
             offset += 4
-        self._quads = [(quad, _LINEAR[quad.image]) for quad in scene.room]
+        self._quads = [(quad, linear_from_srgb(quad.image)) for quad in scene.room]
         self._labels = np.concatenate([*labels, np.zeros(2 * len(scene.room), np.uint16)])
         self._gloss = np.concatenate([*gloss, np.zeros(2 * len(scene.room), np.float32)])
         none = np.zeros((0, 3, 3), np.float32)
@@ -115,7 +116,7 @@ class SceneRenderer:
             linear.reshape(-1, 3)[edges] = total / len(SUBPIXELS)
         found = np.isfinite(hits.distance)
         return Rendered(
-            rgb=_srgb(linear).reshape(*shape, 3),
+            rgb=srgb_from_linear(linear).reshape(*shape, 3),
             depth_m=np.where(found, hits.distance, np.float32(np.nan)).reshape(shape),
             labels=hits.label.reshape(shape),
             normals_cam=(hits.normal @ T_world_cam[:3, :3].astype(np.float32)).reshape(*shape, 3),
@@ -263,27 +264,3 @@ def _edges(linear: Float, hits: _Hits, shape: tuple[int, int]) -> Bool:
         edges[1:] |= down
         edges[:-1] |= down
     return edges
-
-
-def _linear_table() -> Float:
-    """(256,) float32 linear light of sRGB values (IEC 61966-2-1)."""
-    s = np.arange(256) / 255
-    return np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def _srgb_table(size: int = 4096) -> UInt8:
-    x = np.arange(size) / (size - 1)
-    s = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
-    table: UInt8 = np.rint(s * 255).astype(np.uint8)
-    return table
-
-
-_LINEAR = _linear_table()
-_SRGB = _srgb_table()
-
-
-def _srgb(linear: Float) -> UInt8:
-    """Linear light, clipped to 0..1, as 8-bit sRGB."""
-    index = (np.clip(linear, 0, 1) * np.float32(len(_SRGB) - 1) + np.float32(0.5)).astype(np.int32)
-    encoded: UInt8 = _SRGB[index]
-    return encoded
