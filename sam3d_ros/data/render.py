@@ -66,8 +66,12 @@ class SceneRenderer:
     """A scene made ready for rays."""
 
     def __init__(self, scene: Scene) -> None:
-        """Merge all objects and quads into one Embree mesh; per face the label, per corner colour and
-        normal."""
+        """Merge all objects and quads into one Embree mesh; per face the label, per corner colour and normal.
+
+        Raises InputError for a scene of nothing at all.
+        """
+        if not scene.objects and not scene.room:
+            raise InputError("a scene needs an object or a room to be rendered")
         vertices, faces, labels, gloss, corner_colors, corner_normals = [], [], [], [], [], []
         offset = 0
         for placed in scene.objects:

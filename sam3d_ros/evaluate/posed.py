@@ -50,15 +50,13 @@ def posed_metrics(prediction: Mesh, T_cam_pred: Float, truth: Mesh, T_cam_truth:
 
     Raises InputError where the truth is empty, or one of the meshes is not closed or not finite.
     """
-    if not len(truth.faces):
-        raise InputError("the true mesh is empty")
-    if not len(prediction.faces):
-        return EMPTY
     for what, T in (("prediction", T_cam_pred), ("truth", T_cam_truth)):
         if not np.isfinite(T).all():
             raise InputError(f"the pose of the {what} is not finite")
     p_vertices, p_faces = closed(prediction, "prediction")
     t_vertices, t_faces = closed(truth, "truth")
+    if not len(t_faces):
+        raise InputError("the true mesh is empty")
     if not len(p_faces):
         return EMPTY
     p_vertices, t_vertices = apply(T_cam_pred, p_vertices), apply(T_cam_truth, t_vertices)
