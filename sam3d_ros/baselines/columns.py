@@ -1,8 +1,9 @@
-"""A solid from points that stand on a support: every point fills the column below it, what was seen through is empty.
+"""A solid from points that stand on a support: every point fills the column below it, what was seen through
+is empty.
 
-The solid is where four continuous bounds agree: below the observed tops, above the support, inside the footprint, and
-not in front of the observed depth. Each bound is a signed distance in metres, so the surface is placed between the
-samples of the grid and a flat top stays flat.
+The solid is where four continuous bounds agree: below the observed tops, above the support, inside the
+footprint, and not in front of the observed depth. Each bound is a signed distance in metres, so the surface
+is placed between the samples of the grid and a flat top stays flat.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from sam3d_ros.mesh.check import MeshError
 from sam3d_ros.mesh.surface import Grid, surface
@@ -22,7 +23,8 @@ SMOOTHING = 0.6  # samples; takes the noise of single pixels off
 
 
 def footprint(points: Float, grid: Grid) -> tuple[Float, Bool]:
-    """(X, Y) float32 height of the nearest column with a point, m, and (X, Y) bool the convex footprint of points."""
+    """(X, Y) float32 height of the nearest column with a point, m, and (X, Y) bool the convex footprint of
+    points."""
     cells = np.rint((points[:, :2] - grid.origin[:2]) / grid.spacing[:2]).astype(np.int32)
     top = np.full(grid.shape[:2], -np.inf, np.float32)
     np.maximum.at(top, (cells[:, 0], cells[:, 1]), points[:, 2])
@@ -44,7 +46,8 @@ def signed_distance(inside: Bool, spacing: Float) -> Float:
 
 
 def stand(points: Float, clearance: Callable[[Float], Float]) -> Mesh:
-    """Watertight mesh of the columns under points (N, 3), view frame, m, less where `clearance` (m) is negative.
+    """Watertight mesh of the columns under points (N, 3), view frame, m, less where `clearance` (m) is
+    negative.
 
     Raises MeshError where nothing is left.
     """

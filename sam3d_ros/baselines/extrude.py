@@ -1,7 +1,7 @@
 """The visible surface, extruded down to the support: the default of the classical methods.
 
-Seen from above, the visible points of most things on a table already show the whole footprint. What is missing is
-filled with its convex hull, and everything that the camera saw through is taken away again.
+Seen from above, the visible points of most things on a table already show the whole footprint. What is
+missing is filled with its convex hull, and everything that the camera saw through is taken away again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ STEP = 8e-3  # m between copies of the points when they are pushed back
 
 
 def deepen(seen: Evidence) -> Float:
-    """The points (N, 3), and where the camera looks from the side, copies of them pushed back into the unseen.
+    """The points (N, 3), and where the camera looks from the side, copies of them pushed back into the
+    unseen.
 
-    Seen from the side, only the front of a thing is visible and its depth is a guess: about as deep as the smaller of
-    its width and height. Where the camera sees what is behind, the clearance takes the guess back.
+    Seen from the side, only the front of a thing is visible and its depth is a guess: about as deep as the
+    smaller of its width and height. Where the camera sees what is behind, the clearance takes the guess
+    back.
     """
     points = seen.points
     camera_view = inverse(seen.view.T_cam_view)[:3, 3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial import ConvexHull, QhullError  # type: ignore[import-untyped]
 
 from sam3d_ros.baselines.evidence import evidence
 from sam3d_ros.types import Float, Frame, InputError, Mesh, ObjectView
@@ -14,14 +14,14 @@ THINNEST = 2e-3  # m: a sheet of points becomes a plate of this thickness
 def convex(points: Float) -> Mesh:
     """Convex hull of points (N, 3), watertight and oriented outwards.
 
-    Points on a line or a plane (a sheet seen frontally) are given a thickness of 2 mm, so that the result is a thin
-    but valid solid. Raises InputError for fewer than 4 points or points that are not finite.
+    Points on a line or a plane (a sheet seen frontally) are given a thickness of 2 mm, so that the result
+    is a thin but valid solid. Raises InputError for fewer than 4 points or points that are not finite.
     """
     cloud = np.asarray(points, np.float64)
     if len(cloud) < 4 or not np.isfinite(cloud).all():
         raise InputError(f"a hull needs at least 4 finite points, got {len(cloud)}")
     middle = cloud.mean(0)
-    _, spread, axes = np.linalg.svd(cloud - middle, full_matrices=False)
+    _, _, axes = np.linalg.svd(cloud - middle, full_matrices=False)
     along = (cloud - middle) @ axes.T
     thin = np.flatnonzero(np.ptp(along, axis=0) < THINNEST)
     if len(thin):

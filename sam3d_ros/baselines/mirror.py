@@ -1,9 +1,9 @@
 """Completion by symmetry: most made things are mirror images of themselves in some vertical plane.
 
-Candidate planes (yaw and offset) are scored by what the camera saw: a mirrored point that would float in observed free
-space speaks against a plane, one that lands on the observed surface speaks for it, and a plane far from the middle,
-which doubles the thing, has to be worth it. Then both halves are filled like `extrude` does, and the free space is
-mirrored as well.
+Candidate planes (yaw and offset) are scored by what the camera saw: a mirrored point that would float in
+observed free space speaks against a plane, one that lands on the observed surface speaks for it, and a
+plane far from the middle, which doubles the thing, has to be worth it. Then both halves are filled like
+`extrude` does, and the free space is mirrored as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from sam3d_ros.baselines.evidence import Evidence, evidence, tolerance
 from sam3d_ros.baselines.extrude import SEEN_SKIN, deepen
 from sam3d_ros.types import Float, Frame, Mesh, ObjectView
 
-VIOLATION, GROWTH = 4.0, 1.0  # weights beside the supported share; measured to be uncritical within a factor of 2
+VIOLATION, GROWTH = (
+    4.0,
+    1.0,
+)  # weights beside the supported share; measured to be uncritical within a factor of 2
 YAWS, OFFSETS = 12, 11
 SAMPLES = 400  # points that vote
 
@@ -42,7 +45,7 @@ def scores(planes: list[Plane], points: Float, seen: Evidence) -> Float:
     reflected = np.concatenate([plane.reflect(points) for plane in planes])
     behind = seen.clearance(reflected).reshape(len(planes), -1)
     violation = np.clip(-behind - error / 2, 0, 3 * error).mean(1) / (3 * error)
-    supported = np.exp(-np.minimum(np.abs(behind) / error, 9) ** 2).mean(1)
+    supported = np.exp(-(np.minimum(np.abs(behind) / error, 9) ** 2)).mean(1)
     growth = np.empty(len(planes))
     for i, plane in enumerate(planes):
         along = points[:, 0] * np.cos(plane.yaw) + points[:, 1] * np.sin(plane.yaw)
@@ -84,6 +87,8 @@ def mirror(view: ObjectView, frame: Frame) -> Mesh:
     both = np.concatenate([deepen(seen), plane.reflect(seen.points)])
 
     def clearance(points: Float) -> Float:
-        return np.minimum(seen.clearance(points), seen.clearance(plane.reflect(points))) + np.float32(SEEN_SKIN)
+        return np.minimum(seen.clearance(points), seen.clearance(plane.reflect(points))) + np.float32(
+            SEEN_SKIN
+        )
 
     return stand(both, clearance)
