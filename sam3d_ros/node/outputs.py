@@ -15,7 +15,7 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from sam3d_ros.mesh.export import safe_name, write_mesh
+from sam3d_ros.mesh.export import write_mesh
 from sam3d_ros.msg import FrameTiming, ObjectMesh, ObjectMeshArray, ReconstructedObject, ReconstructedObjectArray
 from sam3d_ros.node import publish, qos
 from sam3d_ros.node.convert import time_of
@@ -46,8 +46,7 @@ class MeshFiles:
 
     def write(self, object_id: str, stamp_ns: int, mesh: Mesh) -> str:
         """Writes and returns the file:// URI."""
-        path = self._folder / f"{safe_name(object_id)}_{stamp_ns}.glb"
-        write_mesh(path, mesh)
+        path = write_mesh(mesh, self._folder, f"{object_id}_{stamp_ns}", "glb")
         self._written.append(path)
         while len(self._written) > self.keep:
             self._written.pop(0).unlink(missing_ok=True)

@@ -118,6 +118,9 @@ class NodeParameters:
     goal_timeout: float = _p(
         10.0, "goal_timeout", "for goals of ~/reconstruct without their own timeout, s", low=0.01, high=3600.0, live=True
     )
+    report_period: float = _p(
+        1.0, "diagnostics.period", "seconds between two /diagnostics messages", low=0.05, high=60.0
+    )
     late_after: float = _p(
         1.0, "diagnostics.late_after", "an input without messages for so long is reported as late, s",
         low=0.05, high=3600.0, live=True,

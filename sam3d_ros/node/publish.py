@@ -107,7 +107,7 @@ def marker_array(
     markers = [Marker(action=Marker.DELETEALL, ns=namespace)]
     for number, o in enumerate(objects):
         if mode in ("triangle_list", "both"):
-            markers.append(_triangles(o, simplify(meshes[o.id], max_triangles), f"{namespace}/mesh", number))
+            markers.append(_triangles(o, simplify(meshes[o.id], max_triangles)[0], f"{namespace}/mesh", number))
         if mode in ("resource", "both") and o.mesh_uri:
             marker = _marker(o, f"{namespace}/file", number, Marker.MESH_RESOURCE, (1.0, 1.0, 1.0))
             marker.mesh_resource = o.mesh_uri
@@ -181,7 +181,7 @@ def collision_object(o: ReconstructedObject, mesh: Mesh, max_triangles: int) -> 
     from shape_msgs.msg import Mesh as ShapeMesh
     from shape_msgs.msg import MeshTriangle
 
-    small = simplify(mesh, max_triangles)
+    small, _ = simplify(mesh, max_triangles)
     shape = ShapeMesh()
     shape.vertices = [Point(x=x, y=y, z=z) for x, y, z in small.vertices.astype(float).tolist()]
     shape.triangles = [MeshTriangle(vertex_indices=f) for f in small.faces.astype(np.uint32)]
