@@ -10,6 +10,8 @@ the worker (worker.py). A frame passes through inputs.py -> assemble.py -> pipel
 from __future__ import annotations
 
 import functools
+import math
+import re
 import signal
 import threading
 import time
@@ -106,6 +108,7 @@ class ReconstructionNode(LifecycleNode):
         self._streaming = True
         self._phase = "unconfigured"
         self._last_taken = 0.0
+        self._warned: dict[str, float] = {}
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
         self._goals: Goals | None = None
@@ -218,10 +221,8 @@ class ReconstructionNode(LifecycleNode):
             self._process(messages, job, lambda stage, mask, share: None)
         except Cancelled:
             pass
-        except InputError as error:
-            self.get_logger().warning(f"frame not used: {error}", throttle_duration_sec=5.0)
-        except TransformUnavailable as error:
-            self.get_logger().warning(f"frame not used: {error}", throttle_duration_sec=5.0)
+        except (InputError, TransformUnavailable) as error:
+            self._warn(f"frame not used: {error}")
 
     def _process(
         self,
@@ -304,15 +305,19 @@ class ReconstructionNode(LifecycleNode):
         if published.objects.rejected:
             last = published.objects.rejected[-1]
             counters.last_rejection = f"mask {last.mask}: {last.reason}"
-            self.get_logger().info(
-                f"{len(published.objects.rejected)} masks rejected, e.g. {counters.last_rejection}",
-                throttle_duration_sec=5.0,
-            )
+            self._warn(f"{len(published.objects.rejected)} masks rejected, e.g. {counters.last_rejection}")
 
     def _input_problem(self, role: str, problem: str) -> None:
         if inputs := self._inputs:
             for each in ("rgb", "geometry", "mask", "camera_info"):
                 inputs.set_problem(each, problem if each == role else "")
+
+    def _warn(self, text: str) -> None:
+        """Log a warning; one that differs only in numbers is repeated every five seconds at most."""
+        kind, now = re.sub(r"[\d.]+", "#", text), time.monotonic()
+        if now - self._warned.get(kind, -math.inf) > 5.0:
+            self._warned = {k: t for k, t in self._warned.items() if now - t < 60} | {kind: now}
+            self.get_logger().warning(text)
 
     def callback_failed(self, error: BaseException) -> None:
         """An error nobody expected: on the diagnostics and, with its traceback, in the log."""
@@ -426,7 +431,7 @@ class ReconstructionNode(LifecycleNode):
             inputs.match_publishers()
             problem = inputs.problem()
             if problem:
-                self.get_logger().warning(f"no frames: {problem}", throttle_duration_sec=5.0)
+                self._warn(f"no frames: {problem}")
             message.status.append(diagnostics.input_status(name, inputs.states(), inputs.stats, problem))
         if worker:
             self._counters.replaced = worker.replaced
