@@ -133,7 +133,7 @@ def _about_z(angle: float) -> Float:
 def _lying(model: ObjectModel, rng: np.random.Generator) -> Float:
     """(3, 3) rotation onto a stable side, drawn by how often a falling object ends there."""
     solid = trimesh.Trimesh(model.mesh.vertices, model.mesh.faces, process=False)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         poses, chances = compute_stable_poses(solid)
     # Sides of sliver faces come with a chance of NaN.
     chances = np.nan_to_num(chances)

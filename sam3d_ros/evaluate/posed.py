@@ -20,8 +20,8 @@ from sam3d_ros.types import Float, InputError, Int, Mesh
 RESOLUTION = 64
 F1_SHARE = 0.05
 QUERIES, TARGETS = 10_000, 60_000
-"""Points on a surface whose distance is measured, and points that stand for the other surface. Between the
-targets on 0.1 m2 are 1.3 mm on average, so the distance of identical surfaces reads as about 0.6 mm."""
+"""Points on a surface whose distance is measured, and points that stand for the other surface. The nearest
+of N points on an area A is half of sqrt(A / N) away on average: identical surfaces of 0.1 m2 read as 0.6 mm."""
 
 
 @dataclass(frozen=True)

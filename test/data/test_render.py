@@ -165,6 +165,17 @@ def test_silhouettes_contain_what_is_visible_and_what_is_hidden():
     assert (whole[2] & (picture.labels == 1)).any()
 
 
+@pytest.mark.parametrize("eye", [(0.5, 0.1, 0.4), (0.12, 0.0, 0.06), (0.9, -0.3, 0.8)])
+def test_silhouette_of_each_object_is_its_picture_alone(eye):
+    """Also when the camera is so near that parts are beside or behind it."""
+    scene = make_tabletop(8, 4)
+    T = look_at(np.array(eye), np.array([0.0, 0.05, 0.05]))
+    whole = SceneRenderer(scene).silhouettes(SMALL, T)
+    for placed in scene.objects:
+        alone = render(dataclasses.replace(scene, objects=(placed,), room=()), SMALL, T)
+        np.testing.assert_array_equal(whole[placed.label], alone.labels == placed.label)
+
+
 def test_glare_needs_gloss():
     T = look_at(np.array([0.5, 0.0, 0.5]), np.zeros(3))
     light = Light(np.array([-1, 0, 1]) / np.sqrt(2))  # mirrored by the table top into the camera
