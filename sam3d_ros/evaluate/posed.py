@@ -22,8 +22,8 @@ F1_SHARE = 0.05
 QUERIES, TARGETS = 10_000, 60_000
 """Points on a surface whose distance is measured, and points that stand for the other surface.
 
-The nearest of N points on an area A is half of sqrt(A / N) away on average: identical surfaces of 0.1 m2 read as
-0.6 mm.
+The nearest of N points on an area A is half of sqrt(A / N) away on average: identical surfaces of 0.1 m2
+read as 0.6 mm.
 """
 
 
