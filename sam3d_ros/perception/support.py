@@ -197,11 +197,11 @@ def _contact(planes: Float, scene: _Scene) -> tuple[Float, Float]:
     total = np.diff(scene.starts, append=len(height))[:, None]
     below = np.add.reduceat(height < -slack - 0.01, scene.starts, axis=0, dtype=np.float32) / total
     near = np.add.reduceat(np.abs(height) < slack + REST_M, scene.starts, axis=0, dtype=np.float32)
-    resting = (near >= np.maximum(2, 0.03 * total)) & (below < 0.2)
+    resting = (near >= np.maximum(2, 0.01 * total)) & (below < 0.2)
     gap = np.minimum.reduceat(height, scene.starts, axis=0)
     middle = np.add.reduceat(scene.objects, scene.starts, axis=0) / total
     facing = -(middle / np.linalg.norm(middle, axis=1, keepdims=True)) @ normals.T > FACING
-    perhaps = facing & (gap > 0) & (gap < HIDDEN_M)
+    perhaps = facing & (gap < HIDDEN_M)
     return np.where(resting, 1.0, 0.25 * perhaps).mean(axis=0), below.mean(axis=0)
 
 
@@ -212,9 +212,9 @@ def _rate(planes: Float, scene: _Scene, chosen: Int, up: Float | None) -> Float:
     distance = points @ planes[:, :3].T.astype(np.float32) - planes[:, 3].astype(np.float32)
     distance /= slack[:, None].astype(np.float32)
     support = np.maximum(0, 1 - distance * distance).sum(axis=0)
-    resting, below = _contact(planes, scene)
-    upright = 1.0 if up is not None else 0.6 + 0.4 * (planes[:, :3] @ CAMERA_UP)
-    score: Float = support * (0.05 + resting) * np.maximum(0, 1 - 3 * below) * upright
+    resting, _ = _contact(planes, scene)
+    upright = 1.0 if up is not None else (0.5 + 0.5 * (planes[:, :3] @ CAMERA_UP)) ** 2
+    score: Float = support * (0.05 + resting) * upright
     return score
 
 

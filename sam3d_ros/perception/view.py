@@ -147,7 +147,8 @@ def _without_rim(points: Float, seen: Bool, pixels: Bool, support: Support) -> B
     """
     if support.offset is None or not seen.any():
         return seen
-    height = points @ support.up_cam - support.offset
+    with np.errstate(invalid="ignore"):  # a sensor's inf
+        height = points @ support.up_cam - support.offset
     slack = 2.5 * depth_sigma(points[..., 2])
     if float(np.percentile(height[seen], 95)) < 4 * float(np.median(slack[seen])):
         return seen

@@ -57,10 +57,15 @@ def _render(
     seed: int = 0,
     camera: Camera = CAMERA,
 ) -> Scene:
-    """The camera stands at (0, 0, height) and looks along world x, pitched down. noise: sigma at 1 m, grows with z^2."""
+    """The camera stands at (0, 0, height), looks along world x, pitched down.
+
+    noise: sigma at 1 m, grows with z^2.
+    """
     p, r = np.radians(pitch_deg), np.radians(roll_deg)
     pitch = np.array([[np.cos(p), 0, np.sin(p)], [0, 1, 0], [-np.sin(p), 0, np.cos(p)]])
-    roll = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])  # about the optical axis
+    roll = np.array(
+        [[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]]
+    )  # about the optical axis
     R_world_cam = pitch @ frames.R_CAM_BODY.T @ roll
     eye = np.array([0, 0, height])
     ray = rays(camera).astype(float) @ R_world_cam.T

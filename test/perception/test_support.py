@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sam3d_ros.perception import frames
 from sam3d_ros.perception.support import find_support, support_for_object
 from sam3d_ros.types import Bool, Float, InputError, Mask, Support, UpSource
 
@@ -15,7 +16,9 @@ CARTON = Box(0.9, 0.18, 0, (0.06, 0.15, 0.2))
 NOISE = {"noise": 0.002, "holes": 0.2}
 
 
-def check(scene: Scene, support: Support, level: float = 0.0, degrees: float = 1.0, metres: float = 0.004) -> None:
+def check(
+    scene: Scene, support: Support, level: float = 0.0, degrees: float = 1.0, metres: float = 0.004
+) -> None:
     """The plane is z = level of the world."""
     assert support.source is UpSource.SUPPORT_PLANE
     assert support.offset is not None
@@ -70,6 +73,34 @@ def test_objects_pushed_against_the_wall(render: Render, hint: bool) -> None:
     check(scene, find(scene, hint), degrees=2)
 
 
+def test_a_wall_that_objects_touch_and_that_fills_the_image_is_no_floor(render: Render) -> None:
+    """Both planes carry the objects; only that the camera is held upright tells them apart."""
+    objects = [Box(0.9, y, 0, (0.1, 0.1, 0.12)) for y in (-0.2, 0.0, 0.2)]
+    scene = render([*objects, table(x=0.82, depth=0.26), wall(0.95)], pitch_deg=15, height=0.35, **NOISE)
+    check(scene, find(scene))
+
+
+def test_a_plane_through_the_middle_of_other_objects_is_none(render: Render) -> None:
+    """On a gravel of depths the only surface is a shelf that most objects reach below."""
+    scene = render(
+        [CUP, CARTON, Box(0.8, -0.3, 0.1, (0.08, 0.08, 0.1)), Box(0.8, -0.3, 0, (0.4, 0.25, 0.1), False)]
+    )
+    points = scene.frame.points_cam.copy()
+    world = frames.apply(frames.inverse(scene.T_cam_world), points)
+    points[~(np.abs(world[..., 2] - 0.1) < 0.002) & ~scene.occupied] = np.nan
+    assert np.isfinite(points[~scene.occupied][:, 2]).sum() > 1000
+    assert find_support(points, scene.occupied, scene.up_cam).offset is None
+
+
+def test_points_on_a_line_are_no_plane(render: Render) -> None:
+    scene = render([CUP, table()])
+    points = scene.frame.points_cam.copy()
+    world = frames.apply(frames.inverse(scene.T_cam_world), points)
+    points[~(np.abs(world[..., 0] - 0.9) < 0.006) & ~scene.occupied] = np.nan
+    assert np.isfinite(points[::2, ::2][~scene.occupied[::2, ::2]][:, 2]).sum() > 60
+    assert find_support(points, scene.occupied, None).offset is None
+
+
 @pytest.mark.parametrize("hint", [False, True])
 def test_floor_is_not_taken_for_the_table(render: Render, hint: bool) -> None:
     small = table(x=0.85, depth=0.3, width=0.45)
@@ -99,7 +130,7 @@ def test_an_unmasked_crate_with_a_large_top_is_not_the_support(render: Render) -
 
 def test_hint_that_is_a_little_wrong_is_corrected(render: Render) -> None:
     scene = render([CUP, table()], noise=0.002)
-    hint = scene.up_cam + [0.08, 0.02, 0.05]
+    hint = scene.up_cam + np.array([0.08, 0.02, 0.05])
     check(scene, find_support(scene.frame.points_cam, scene.occupied, 3 * hint))
 
 
@@ -170,10 +201,23 @@ def test_box_on_box(render: Render, masked: bool) -> None:
     np.testing.assert_array_equal(top.up_cam, support.up_cam)
 
 
+def test_a_platform_far_behind_is_not_the_level(render: Render) -> None:
+    """Beside the object in the image, nearly at its height, but half a metre away."""
+    crate = Box(0.8, 0, 0, (0.09, 0.09, 0.15), False)
+    far = Box(1.7, 0, 0, (1.3, 1.5, 0.12), False)
+    scene = render([Box(0.8, 0, 0.15, (0.08, 0.08, 0.06)), crate, far, table(x=0.7, width=2)])
+    top = support_for_object(
+        scene.frame.points_cam, scene.masks[0], Support(scene.up_cam, None, UpSource.GRAVITY)
+    )
+    assert level_of(scene, top) == pytest.approx(0.15, abs=0.005)
+
+
 def test_lower_shelf(render: Render) -> None:
     low = Box(0.75, -0.2, -0.25, (0.08, 0.08, 0.1))
     scene = render(
-        [CUP, CARTON, low, Box(1.0, 0.25, -0.03, (0.6, 0.7, 0.03), False), floor(-0.25)], pitch_deg=45, **NOISE
+        [CUP, CARTON, low, Box(1.0, 0.25, -0.03, (0.6, 0.7, 0.03), False), floor(-0.25)],
+        pitch_deg=45,
+        **NOISE,
     )
     support = find(scene, hint=True)
     levels = [level_of(scene, support_for_object(scene.frame.points_cam, m, support)) for m in scene.masks]
