@@ -266,7 +266,7 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
     window = np.s_[max(0, y - margin) : y + h + margin, max(0, x - margin) : x + w + margin]
     pixels = mask.pixels[window]
     points = points_cam[window]
-    known = np.isfinite(points).all(axis=2)
+    known = np.isfinite(points[..., 2])  # all three or none are known
     inside = points[pixels & known]
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
     around = cv2.dilate(pixels.astype(np.uint8), ellipse).astype(bool)
