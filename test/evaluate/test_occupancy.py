@@ -114,3 +114,19 @@ def test_bad_meshes_are_refused():
             closed(Mesh(vertices, box.faces))
     with pytest.raises(InputError, match="does not exist"):
         closed(Mesh(box.vertices, box.faces + 1))
+
+
+def test_corners_on_the_grid_points_of_a_lattice():
+    """Polyhedra with integer corners, cells with integer centres: columns meet corners and edges all the time."""
+    shape = (11, 11, 11)
+    centres = np.stack(np.indices(shape), -1).reshape(-1, 3) - 5.0
+    for seed in range(40):
+        corners = np.random.default_rng(seed).integers(-4, 5, (12, 3)).astype(float)
+        hull = trimesh.convex.convex_hull(corners)
+        vertices, faces = closed(as_mesh(hull))
+        inside = occupancy(vertices, faces, np.full(3, -5.5), 1.0, shape).reshape(-1)
+        height = (centres @ hull.face_normals.T - (hull.triangles[:, 0] * hull.face_normals).sum(axis=1)).max(
+            axis=1
+        )
+        assert inside[height < -1e-6].all()
+        assert not inside[height > 1e-6].any()
