@@ -134,7 +134,9 @@ class Inputs:
             topic,
             self._take_info if role == "camera_info" else lambda message: self._take(role, message),
             qos.input_profile(reliability, self._parameters.qos_depth),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: self._incompatible.add(role)),
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=lambda _: self._incompatible.add(role)
+            ),
         )
 
     def _take_info(self, message: CameraInfo) -> None:

@@ -33,7 +33,7 @@ from sam3d_ros.action import Reconstruct
 from sam3d_ros.mesh.export import encode
 from sam3d_ros.mesh.simplify import simplify
 from sam3d_ros.msg import ObjectMesh
-from sam3d_ros.node import diagnostics, parameters, publish
+from sam3d_ros.node import diagnostics, parameter_spec, parameters, publish
 from sam3d_ros.node.assemble import InputProblem, assemble, select
 from sam3d_ros.node.convert import flat, stamp_ns
 from sam3d_ros.node.goals import GoalError, Goals
@@ -100,7 +100,7 @@ class ReconstructionNode(LifecycleNode):
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("sam3d", **node_arguments)
-        parameters.declare(self)
+        parameter_spec.declare(self, NodeParameters)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._settings = NodeParameters()
         self._reconstructor = reconstructor(self._settings)
@@ -119,9 +119,7 @@ class ReconstructionNode(LifecycleNode):
         self._offered_services: list[Any] = []
         self._active_timers: list[Any] = []
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._housekeeping = self.create_timer(
-            self.get_parameter("diagnostics.period").value, self._report
-        )
+        self._housekeeping = self.create_timer(self.get_parameter("diagnostics.period").value, self._report)
 
     # ---- lifecycle -------------------------------------------------------------------------------------------------
 
@@ -189,7 +187,9 @@ class ReconstructionNode(LifecycleNode):
         self._active_timers = []
         if self._worker:
             if not self._worker.stop():
-                self.get_logger().error("the running stage did not end within 10 s; its thread is left behind")
+                self.get_logger().error(
+                    "the running stage did not end within 10 s; its thread is left behind"
+                )
             self._worker = None
 
     def _close_configured(self) -> None:
@@ -245,13 +245,17 @@ class ReconstructionNode(LifecycleNode):
             stamp, camera_frame = stamp_ns(messages.rgb.header.stamp), messages.rgb.header.frame_id
             frame_id = p.target_frame or camera_frame
             T_frame_cam = self._transform(frame_id, camera_frame, stamp)
-            frame, masks = assemble(messages, p.rectified, self._up(camera_frame, stamp))
-            masks = select(masks, labels, frame.points_cam.shape[:2], label)
+            T_gravity_cam = self._gravity_from(camera_frame, stamp)
+            up_cam = None if T_gravity_cam is None else T_gravity_cam[2, :3]
+            frame, masks = assemble(messages, p.rectified, up_cam)
+            masks = select(masks, labels, (frame.camera.height, frame.camera.width), label)
             self._input_problem("", "")
             stages = {"convert": time.perf_counter() - begin}
             results = self._reconstructor.reconstruct(frame, masks, cancel=job.should_stop, progress=progress)
             stages |= stage_seconds(results, time.perf_counter() - begin - stages["convert"])
-            ids = self._identify(frame, results, T_frame_cam, given)
+            # Ids are kept in a frame that stands still while the camera moves, where one is known.
+            fixed = T_frame_cam if p.target_frame or T_gravity_cam is None else T_gravity_cam
+            ids = self._identify(frame, results, fixed, given)
             if job.should_stop():
                 raise Cancelled
             published = outputs.frame(frame, results, ids, frame_id, T_frame_cam, stages, p)
@@ -274,22 +278,21 @@ class ReconstructionNode(LifecycleNode):
         self._counters.last_tf_problem = ""
         return T
 
-    def _up(self, camera_frame: str, stamp: int) -> Float | None:
-        """Up in the optical frame by TF; None where no gravity_frame is set or TF does not know it now."""
+    def _gravity_from(self, camera_frame: str, stamp: int) -> Float | None:
+        """`T_gravity_cam`; None where no gravity_frame is set or TF does not know it now."""
         if not self._settings.gravity_frame:
             return None
         try:
-            up: Float = self._transform(camera_frame, self._settings.gravity_frame, stamp)[:3, 2]
+            return self._transform(self._settings.gravity_frame, camera_frame, stamp)
         except TransformUnavailable as error:
             # The support plane still tells what is up: worth a warning, not worth the frame.
             self._counters.last_tf_problem = f"gravity_frame: {error}"
             return None
-        return up
 
     def _identify(
-        self, frame: Frame, results: Sequence[Reconstruction | Rejected], T_frame_cam: Float, given: bool
+        self, frame: Frame, results: Sequence[Reconstruction | Rejected], T_fixed_cam: Float, given: bool
     ) -> list[str]:
-        sightings = [sighting(r, T_frame_cam) for r in results if isinstance(r, Reconstruction)]
+        sightings = [sighting(r, T_fixed_cam) for r in results if isinstance(r, Reconstruction)]
         with self._tracker_lock:
             return self._trackers[given].update(frame.stamp_ns, sightings)
 
@@ -358,7 +361,10 @@ class ReconstructionNode(LifecycleNode):
         if all(given):
             return FrameMessages(goal.rgb, goal.depth, goal.mask, goal.camera_info), True
         if any(given):
-            raise GoalError(Result.INVALID_INPUT, "give rgb, depth and mask together, or none of them for the latest frame")
+            raise GoalError(
+                Result.INVALID_INPUT,
+                "give rgb, depth and mask together, or none of them for the latest frame",
+            )
         inputs = self._inputs
         if inputs is None or inputs.latest is None:
             why = inputs.problem() if inputs else "the node is not active"
@@ -374,7 +380,9 @@ class ReconstructionNode(LifecycleNode):
         mesh, message = known
         if request.max_triangles:
             mesh, _ = simplify(mesh, request.max_triangles)
-        response.mesh = publish.mesh_message(mesh, message.header, message.id, message.watertight, message.uri)
+        response.mesh = publish.mesh_message(
+            mesh, message.header, message.id, message.watertight, message.uri
+        )
         if request.format in FILE_FORMATS:
             data = np.frombuffer(encode(mesh, FILE_FORMATS[request.format]), np.uint8)
             response.mesh.vertices, response.mesh.triangles, response.mesh.colors = [], [], []
@@ -388,7 +396,10 @@ class ReconstructionNode(LifecycleNode):
 
     def _enable(self, request: Any, response: Any) -> Any:
         self._streaming = request.data
-        response.success, response.message = True, "stream on" if request.data else "stream off; goals still work"
+        response.success, response.message = (
+            True,
+            "stream on" if request.data else "stream off; goals still work",
+        )
         return response
 
     def _clear(self, request: Any, response: Any) -> Any:
@@ -403,13 +414,15 @@ class ReconstructionNode(LifecycleNode):
         p = self._settings
         with self._tracker_lock:
             self._trackers = {
-                given: Tracker(TrackSettings(memory_s=p.memory_s, prefix=f"{'goal_' if given else ''}{p.object_prefix}"))
+                given: Tracker(
+                    TrackSettings(memory_s=p.memory_s, prefix=f"{'goal_' if given else ''}{p.object_prefix}")
+                )
                 for given in (False, True)
             }
 
     # ---- parameters and reports ------------------------------------------------------------------------------------
 
-    def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+    def _on_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
         try:
             after = parameters.changed(self._settings, changes, self._phase == "active")
         except InputError as error:
@@ -422,7 +435,7 @@ class ReconstructionNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _report(self) -> None:
-        """Every diagnostics.period: diagnostics, a log line that says why nothing is published, QoS and markers looked after."""
+        """Every diagnostics.period: tell how things are and why nothing is published; look after QoS and markers."""
         name = self.get_fully_qualified_name()
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
@@ -437,7 +450,9 @@ class ReconstructionNode(LifecycleNode):
             self._counters.replaced = worker.replaced
         state = self._phase if self._streaming else f"{self._phase}, stream off"
         waiting = worker.waiting if worker else 0
-        message.status.append(diagnostics.work_status(name, state, self._counters, waiting, self._settings.method))
+        message.status.append(
+            diagnostics.work_status(name, state, self._counters, waiting, self._settings.method)
+        )
         self._diagnostics.publish(message)
         if self._outputs and self._phase == "active":
             self._outputs.revive_markers(self._settings)

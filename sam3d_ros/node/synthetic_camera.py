@@ -24,9 +24,10 @@ from sam3d_ros.data.render import SceneRenderer
 from sam3d_ros.data.scene import Scene, make_tabletop, orbit
 from sam3d_ros.data.sensor import sense
 from sam3d_ros.msg import ObjectMeshArray, ReconstructedObject, ReconstructedObjectArray
-from sam3d_ros.node import publish, qos
+from sam3d_ros.node import parameter_spec, publish, qos
 from sam3d_ros.node.camera_topics import CameraTopics
 from sam3d_ros.node.convert import time_of
+from sam3d_ros.node.parameter_spec import parameter
 from sam3d_ros.perception import frames
 from sam3d_ros.perception.pointmap import depth_to_metres
 from sam3d_ros.types import Camera, Float, Int, UInt8
@@ -44,15 +45,35 @@ class View:
     T_world_cam: Float
 
 
-def render_views(
-    scene: Scene, camera: Camera, count: int, seed: int, noise: bool, visible_turn: float
-) -> list[View]:
-    """`count` views on a part (`visible_turn` of 1 is all the way) of an orbit around the table, there and back."""
-    renderer, rng = SceneRenderer(scene), np.random.default_rng(seed)
+@dataclass(frozen=True)
+class CameraParameters:
+    """The camera's ROS parameters."""
+
+    seed: int = parameter(0, "seed", "of the scene, the textures and the noise", low=0, high=2**31 - 1)
+    objects: int = parameter(5, "objects", "on the table", low=1, high=60)
+    width: int = parameter(640, "width", "pixels", low=16, high=4096)
+    height: int = parameter(480, "height", "pixels", low=16, high=4096)
+    focal: float = parameter(600.0, "focal", "focal length, pixels", low=10.0, high=10_000.0)
+    rate: float = parameter(10.0, "rate", "images per second, Hz", low=0.01, high=200.0)
+    views: int = parameter(24, "views", "looks rendered at the start and then looped", low=1, high=1000)
+    turn: float = parameter(
+        1.0, "turn", "how far the camera goes around the table, 1: all the way", low=0.0, high=1.0
+    )
+    noise: bool = parameter(True, "noise", "holes, noise and quantisation of a real depth sensor")
+    depth_encoding: str = parameter(
+        "16UC1", "depth_encoding", "of depth/image: millimetres or metres", choices=("16UC1", "32FC1")
+    )
+    frame_id: str = parameter("camera_color_optical_frame", "frame_id", "of all images")
+    reliable: bool = parameter(True, "reliable", "publish RELIABLE, else BEST_EFFORT")
+
+
+def render_views(scene: Scene, camera: Camera, p: CameraParameters) -> list[View]:
+    """The looks of one way around the table."""
+    renderer, rng = SceneRenderer(scene), np.random.default_rng(p.seed)
     views = []
-    for T_world_cam in orbit(count, turns=visible_turn, start=float(rng.uniform(0, 2 * math.pi))):
+    for T_world_cam in orbit(p.views, turns=p.turn, start=float(rng.uniform(0, 2 * math.pi))):
         picture = renderer.render(camera, T_world_cam)
-        depth = depth_to_metres(sense(picture, camera, rng), "16UC1") if noise else picture.depth_m
+        depth = depth_to_metres(sense(picture, camera, rng), "16UC1") if p.noise else picture.depth_m
         views.append(View(picture.rgb, depth, picture.labels, T_world_cam))
     return views
 
@@ -76,41 +97,29 @@ def truth_message(scene: Scene, view: View, header: Header) -> ReconstructedObje
 
 
 class SyntheticCamera(Node):
-    """See the module. Parameters are declared below with their meaning."""
+    """See the module."""
 
     def __init__(self) -> None:
         super().__init__("synthetic_camera")
-        p = self.declare_parameter
-        seed = p("seed", 0).value  # of the scene, the textures and the noise
-        count = p("objects", 5).value
-        width, height = p("width", 640).value, p("height", 480).value
-        focal = p("focal", 600.0).value  # pixels
-        rate = p("rate", 10.0).value  # Hz
-        views = p("views", 24).value  # rendered at the start, then looped
-        turn = p("turn", 1.0).value  # how far around the table, 1: all the way
-        noise = p("noise", True).value  # holes, noise and millimetres of a real sensor
-        self._encoding = p("depth_encoding", "16UC1").value
-        frame = p("frame_id", "camera_color_optical_frame").value
-        reliable = p("reliable", True).value
-        if min(count, width, height, views) < 1 or rate <= 0 or focal <= 0:
-            raise ValueError("objects, width, height, views, rate and focal must be positive")
-        self._frame, self._link = frame, "camera_link"
-        self._camera = Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
-        self._scene = make_tabletop(seed, count)
-        self.get_logger().info(f"rendering {views} views of {count} objects ...")
-        self._views = render_views(self._scene, self._camera, views, seed, noise, turn)
-        self._topics = CameraTopics(self, frame, reliable)
+        parameter_spec.declare(self, CameraParameters)
+        p = self._p = parameter_spec.read(self, CameraParameters)
+        self._link = "camera_link"
+        self._camera = Camera(p.width, p.height, p.focal, p.focal, (p.width - 1) / 2, (p.height - 1) / 2)
+        self._scene = make_tabletop(p.seed, p.objects)
+        self.get_logger().info(f"rendering {p.views} views of {p.objects} objects ...")
+        self._views = render_views(self._scene, self._camera, p)
+        self._topics = CameraTopics(self, p.frame_id, p.reliable)
         self._truth = self.create_publisher(
             ReconstructedObjectArray, "~/ground_truth/objects", qos.output_profile()
         )
         self._truth_meshes = self.create_publisher(
             ObjectMeshArray, "~/ground_truth/meshes", qos.latched_profile()
         )
-        self._topics.fix(self._link, {frame: frames.transform(frames.R_CAM_BODY.T, np.zeros(3))})
+        self._topics.fix(self._link, {p.frame_id: frames.transform(frames.R_CAM_BODY.T, np.zeros(3))})
         self._publish_truth_meshes()
         self._next = 0
-        self.create_timer(1.0 / rate, self._tick)
-        self.get_logger().info(f"publishing {width}x{height} at {rate:g} Hz")
+        self.create_timer(1.0 / p.rate, self._tick)
+        self.get_logger().info(f"publishing {p.width}x{p.height} at {p.rate:g} Hz")
 
     def _publish_truth_meshes(self) -> None:
         message = ObjectMeshArray()
@@ -128,8 +137,8 @@ class SyntheticCamera(Node):
         T_world_link = view.T_world_cam @ frames.transform(frames.R_CAM_BODY, np.zeros(3))
         # TF first: who looks it up for an image should not have to wait.
         self._topics.move("map", stamp, {self._link: T_world_link})
-        self._topics.publish(view.rgb, view.depth_m, view.labels, self._camera, stamp, self._encoding)
-        header = Header(stamp=time_of(stamp), frame_id=self._frame)
+        self._topics.publish(view.rgb, view.depth_m, view.labels, self._camera, stamp, self._p.depth_encoding)
+        header = Header(stamp=time_of(stamp), frame_id=self._p.frame_id)
         self._truth.publish(truth_message(self._scene, view, header))
 
 

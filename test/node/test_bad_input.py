@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from rig import FAST_REPORTS, TWO_BOXES, Rig
 from ros_process import NodeProcess, Probe
+from sam3d_ros.msg import RejectedMask
 from scenes import BoxScene, box_scene
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from sam3d_ros.msg import RejectedMask
 from sam3d_ros.node.camera_topics import camera_info
 from sam3d_ros.node.convert import LAYOUT, image_message, stamp_ns, time_of
 
@@ -33,7 +33,9 @@ def probe() -> Iterator[Probe]:
 
 @pytest.fixture(scope="module")
 def rig(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    process = NodeProcess("reconstruction_node", tmp_path_factory.mktemp("node"), *FAST_REPORTS, "-r", "__ns:=/bad")
+    process = NodeProcess(
+        "reconstruction_node", tmp_path_factory.mktemp("node"), *FAST_REPORTS, "-r", "__ns:=/bad"
+    )
     yield Rig(probe, process)
     assert process.stop() == 0
 
@@ -50,7 +52,11 @@ def send(rig: Rig, scene: BoxScene, **messages: Any) -> int:
     }
     for name, message in (ordinary | messages).items():
         if message is not None:
-            message.header = header if not message.header.frame_id else Header(stamp=header.stamp, frame_id=message.header.frame_id)
+            message.header = (
+                header
+                if not message.header.frame_id
+                else Header(stamp=header.stamp, frame_id=message.header.frame_id)
+            )
             getattr(rig.camera, name).publish(message)
     return stamp
 
@@ -72,6 +78,7 @@ def far_frame(message: Any) -> Any:
     return message
 
 
+K = [300.0, 0.0, 160.0, 0.0, 300.0, 120.0, 0.0, 0.0, 1.0]
 BAD: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "colour encoding": (lambda: {"rgb": broken(picture("rgb8"), encoding="rgb48")}, "'rgb48'"),
     "colour cut short": (lambda: {"rgb": broken(picture("rgb8"), height=300)}, "bytes"),
@@ -85,9 +92,9 @@ BAD: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "mask encoding": (lambda: {"mask": picture("32FC1")}, "label image"),
     "mask of another size": (lambda: {"mask": picture("mono8", 120, 160)}, "mask is 160x120"),
     "uncalibrated camera": (lambda: {"info": CameraInfo(width=320, height=240)}, "calibrat"),
-    "unknown lens": (lambda: {"info": CameraInfo(width=320, height=240, distortion_model="fish", k=[300.0, 0, 160, 0, 300, 120, 0, 0, 1], d=[0.1] * 5)}, "fish"),
+    "unknown lens": (lambda: {"info": CameraInfo(width=320, height=240, distortion_model="fish", k=K, d=[0.1] * 5)}, "fish"),
     "camera_info of another size": (
-        lambda: {"info": CameraInfo(width=1280, height=720, k=[300.0, 0, 160, 0, 300, 120, 0, 0, 1])}, "1280",
+        lambda: {"info": CameraInfo(width=1280, height=720, k=K)}, "1280",
     ),
 }  # fmt: skip
 
@@ -145,7 +152,8 @@ def test_a_clock_that_jumps_back_does_not_stop_the_stream(rig: Rig, scene: BoxSc
     rig.reconstruct(scene)
     past = rig.stamp() - 3_600_000_000_000
     answered = rig.probe.wait(
-        lambda: any(rig.answer(s) for s in [rig.show(scene, past + i) for i in range(3)]), "an answer in the past"
+        lambda: any(rig.answer(s) for s in [rig.show(scene, past + i) for i in range(3)]),
+        "an answer in the past",
     )
     assert answered
     assert len(rig.reconstruct(scene).objects) == 2
@@ -161,12 +169,18 @@ def test_an_input_that_falls_silent_is_named(rig: Rig, scene: BoxScene, left_out
     assert "late" in text
 
 
-def test_missing_camera_info_is_named(probe: Probe, scene: BoxScene, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_missing_camera_info_is_named(
+    probe: Probe, scene: BoxScene, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     other = Probe("no_info", namespace="/no_info")
-    process = NodeProcess("reconstruction_node", tmp_path_factory.mktemp("node"), *FAST_REPORTS, "-r", "__ns:=/no_info")
+    process = NodeProcess(
+        "reconstruction_node", tmp_path_factory.mktemp("node"), *FAST_REPORTS, "-r", "__ns:=/no_info"
+    )
     try:
         rig = Rig(other, process)
-        rig.complaint("/no_info/rgb/camera_info (publisher, but no message)", lambda: send(rig, scene, info=None))
+        rig.complaint(
+            "/no_info/rgb/camera_info (publisher, but no message)", lambda: send(rig, scene, info=None)
+        )
         assert len(rig.reconstruct(scene).objects) == 2
     finally:
         process.stop()
@@ -177,7 +191,9 @@ def test_stamps_that_never_match_are_named_with_the_gap(
     probe: Probe, scene: BoxScene, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = Probe("unsynced", namespace="/unsynced")
-    process = NodeProcess("reconstruction_node", tmp_path_factory.mktemp("node"), *FAST_REPORTS, "-r", "__ns:=/unsynced")
+    process = NodeProcess(
+        "reconstruction_node", tmp_path_factory.mktemp("node"), *FAST_REPORTS, "-r", "__ns:=/unsynced"
+    )
     try:
         rig = Rig(other, process)
 
@@ -227,7 +243,11 @@ def test_without_tf_the_target_frame_is_named_and_no_pose_is_sent_in_a_wrong_fra
 
 
 ENCODINGS = [
-    *[("rgb", e) for e in LAYOUT if e in ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "yuv422_yuy2", "bayer_rggb8", "8UC3")],
+    *[
+        ("rgb", e)
+        for e in LAYOUT
+        if e in ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "yuv422_yuy2", "bayer_rggb8", "8UC3")
+    ],
     *[("depth", e) for e in ("16UC1", "mono16", "32FC1")],
     *[("mask", e) for e in ("mono8", "8UC1", "mono16", "16UC1", "32SC1")],
 ]
@@ -238,7 +258,11 @@ def test_every_encoding_gives_the_same_objects(rig: Rig, scene: BoxScene, name: 
     if name == "rgb":
         message = picture(encoding)
     elif name == "depth":
-        pixels = scene.depth_m if encoding == "32FC1" else np.rint(np.nan_to_num(scene.depth_m) * 1000).astype(np.uint16)
+        pixels = (
+            scene.depth_m
+            if encoding == "32FC1"
+            else np.rint(np.nan_to_num(scene.depth_m) * 1000).astype(np.uint16)
+        )
         message = image_message(pixels, encoding, Header())
     else:
         message = image_message(scene.labels.astype(LAYOUT[encoding][0]), encoding, Header())

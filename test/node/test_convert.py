@@ -48,7 +48,11 @@ def raw_image(
 
 @pytest.mark.parametrize("encoding", convert.LAYOUT)
 @given(
-    height=st.integers(1, 5), width=st.integers(1, 6), pad=st.integers(0, 9), big=st.booleans(), seed=st.integers(0, 99)
+    height=st.integers(1, 5),
+    width=st.integers(1, 6),
+    pad=st.integers(0, 9),
+    big=st.booleans(),
+    seed=st.integers(0, 99),
 )
 @settings(max_examples=15, deadline=None)
 def test_pixels_are_those_of_the_plain_reference(
@@ -72,7 +76,10 @@ def test_every_colour_encoding_gives_rgb(encoding: str) -> None:
         rgb = red if encoding == "rgba8" else red[..., ::-1]
         stored = np.dstack([rgb, np.full((6, 8), 255, np.uint8)])
     elif encoding in ("mono8", "8UC1"):
-        np.testing.assert_array_equal(convert.rgb_array(convert.image_message(red[..., 0], encoding, Header())), red[..., :1].repeat(3, 2))
+        np.testing.assert_array_equal(
+            convert.rgb_array(convert.image_message(red[..., 0], encoding, Header())),
+            red[..., :1].repeat(3, 2),
+        )
         return
     elif encoding.startswith("bayer"):
         pattern = encoding[6:10]
@@ -117,7 +124,7 @@ def test_step_zero_means_packed() -> None:
 def test_wrong_kinds_are_refused_with_what_would_be_right() -> None:
     with pytest.raises(InputError, match="32FC1' is no colour encoding"):
         convert.rgb_array(raw_image("32FC1", 2, 2))
-    with pytest.raises(InputError, match="use 16UC1 .millimetres. or 32FC1"):
+    with pytest.raises(InputError, match=r"use 16UC1 .millimetres. or 32FC1"):
         convert.depth_array(raw_image("rgb8", 2, 2))
     with pytest.raises(InputError, match="a label image is mono8"):
         convert.label_array(raw_image("32FC1", 2, 2))
@@ -130,7 +137,9 @@ def test_depth_of_both_kinds_is_metres_with_nan() -> None:
     expected = np.array([[np.nan, 1.0], [np.nan, 0.001]], np.float32)
     np.testing.assert_allclose(convert.depth_array(convert.image_message(mm, "16UC1", Header())), expected)
     metres = np.array([[np.nan, 1.0], [np.inf, 0.001]], np.float32)
-    np.testing.assert_allclose(convert.depth_array(convert.image_message(metres, "32FC1", Header())), expected)
+    np.testing.assert_allclose(
+        convert.depth_array(convert.image_message(metres, "32FC1", Header())), expected
+    )
 
 
 @pytest.mark.parametrize("values", [[-np.inf, np.inf, np.nan, -1.0], [0.0, 0.0, 0.0, 0.0]])
@@ -142,7 +151,9 @@ def test_depth_without_one_good_pixel_is_all_nan(values: list[float]) -> None:
 def test_compressed_colour_and_depth() -> None:
     rgb = np.zeros((8, 8, 3), np.uint8)
     rgb[..., 1] = 180
-    png = CompressedImage(format="rgb8; png compressed bgr8", data=cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
+    png = CompressedImage(
+        format="rgb8; png compressed bgr8", data=cv2.imencode(".png", rgb[..., ::-1])[1].tobytes()
+    )
     np.testing.assert_array_equal(convert.rgb_array(convert.decompress(png)), rgb)
     depth = np.arange(64, dtype=np.uint16).reshape(8, 8) * 20
     data = bytes(12) + cv2.imencode(".png", depth)[1].tobytes()

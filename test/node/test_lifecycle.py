@@ -14,9 +14,9 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rig import FAST_REPORTS, TWO_BOXES, Rig
 from ros_process import STATUS, Goal, NodeProcess, Probe
+from sam3d_ros.action import Reconstruct
 from scenes import box_scene
 
-from sam3d_ros.action import Reconstruct
 from sam3d_ros.node.convert import stamp_ns
 
 Start = Callable[..., NodeProcess]
@@ -75,7 +75,9 @@ def test_states_and_fifty_rounds_without_growth(probe: Probe, start: Start) -> N
 def test_an_inactive_node_publishes_nothing_and_answers_goals(probe: Probe, start: Start) -> None:
     own = Probe("inactive_probe", namespace="/inactive")
     try:
-        process = start("reconstruction_node", "-p", "autostart:=false", "-r", "__ns:=/inactive", *FAST_REPORTS)
+        process = start(
+            "reconstruction_node", "-p", "autostart:=false", "-r", "__ns:=/inactive", *FAST_REPORTS
+        )
         rig, scene = Rig(own, process, wait=False), box_scene(boxes=TWO_BOXES)
         assert change(probe, "/inactive/sam3d", Transition.TRANSITION_CONFIGURE)
         for _ in range(5):
@@ -102,8 +104,12 @@ def test_an_inactive_node_publishes_nothing_and_answers_goals(probe: Probe, star
         own.close()
 
 
-def test_a_parameter_that_contradicts_itself_fails_configure_with_a_reason(probe: Probe, start: Start) -> None:
-    process = start("reconstruction_node", "-p", "autostart:=false", "-r", "__ns:=/wrong", "-p", "limits.min_depth:=9.0")
+def test_a_parameter_that_contradicts_itself_fails_configure_with_a_reason(
+    probe: Probe, start: Start
+) -> None:
+    process = start(
+        "reconstruction_node", "-p", "autostart:=false", "-r", "__ns:=/wrong", "-p", "limits.min_depth:=9.0"
+    )
     assert not change(probe, "/wrong/sam3d", Transition.TRANSITION_CONFIGURE)
     assert state(probe, "/wrong/sam3d") == State.PRIMARY_STATE_UNCONFIGURED
     assert "limits.min_depth 9.0 must be less" in process.log()
@@ -154,7 +160,6 @@ def test_two_instances_in_namespaces_do_not_mix(start: Start) -> None:
 def test_sim_time_ages_results_by_the_clock_topic(start: Start) -> None:
     from builtin_interfaces.msg import Time
     from rosgraph_msgs.msg import Clock
-
     from sam3d_ros.msg import FrameTiming
 
     own = Probe("sim_probe", namespace="/sim")

@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseArray
-from ros_process import STATUS, Goal, NodeProcess, Probe
 from rig import FAST_REPORTS, TWO_BOXES, Rig
+from ros_process import STATUS, Goal, NodeProcess, Probe
+from sam3d_ros.action import Reconstruct
+from sam3d_ros.msg import FrameTiming, ObjectMesh, ObjectMeshArray, RejectedMask
+from sam3d_ros.srv import GetMesh
 from scenes import BoxScene, box_scene
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool, Trigger
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
-from sam3d_ros.action import Reconstruct
-from sam3d_ros.msg import FrameTiming, ObjectMesh, ObjectMeshArray, ReconstructedObjectArray, RejectedMask
 from sam3d_ros.node import qos
 from sam3d_ros.node.camera_topics import camera_info
 from sam3d_ros.node.convert import image_message, stamp_ns
 from sam3d_ros.node.publish import mesh_arrays
-from sam3d_ros.srv import GetMesh
+
 
 @pytest.fixture(scope="module")
 def scene() -> BoxScene:
@@ -85,10 +86,7 @@ def test_everything_else_goes_out_with_the_same_stamp(rig: Rig, scene: BoxScene)
     assert 0 < heard[2].total_ms < 5000
     rig.probe.wait(lambda: any(any(k.type == k.TRIANGLE_LIST for k in m.markers) for m in markers), "markers")
     frames = {
-        t.child_frame_id: t
-        for m in transforms
-        for t in m.transforms
-        if stamp_ns(t.header.stamp) == stamp
+        t.child_frame_id: t for m in transforms for t in m.transforms if stamp_ns(t.header.stamp) == stamp
     }
     assert frames.keys() == {o.id for o in answer.objects}
     assert all(t.header.frame_id == "optical" for t in frames.values())
@@ -120,7 +118,9 @@ def test_mesh_files_are_written_and_named(rig: Rig, scene: BoxScene) -> None:
 @pytest.mark.parametrize(
     ("format_", "magic"), [(ObjectMesh.FORMAT_GLB, b"glTF"), (ObjectMesh.FORMAT_PLY, b"ply")]
 )
-def test_get_mesh_gives_files_and_decimated_arrays(rig: Rig, scene: BoxScene, format_: int, magic: bytes) -> None:
+def test_get_mesh_gives_files_and_decimated_arrays(
+    rig: Rig, scene: BoxScene, format_: int, magic: bytes
+) -> None:
     wanted = rig.reconstruct(scene).objects[0].id
     answer = rig.probe.call(GetMesh, "/sam3d/get_mesh", GetMesh.Request(id=wanted, format=format_))
     assert answer.success
@@ -151,7 +151,9 @@ def test_enable_stops_the_stream_and_clear_forgets(rig: Rig, scene: BoxScene) ->
 
 def test_a_goal_on_the_latest_frame(rig: Rig, scene: BoxScene) -> None:
     rig.reconstruct(scene)
-    goal = Goal(rig.probe, Reconstruct, "/sam3d/reconstruct", Reconstruct.Goal(return_meshes=True, label="box"))
+    goal = Goal(
+        rig.probe, Reconstruct, "/sam3d/reconstruct", Reconstruct.Goal(return_meshes=True, label="box")
+    )
     status, result = goal.result()
     assert status == STATUS.STATUS_SUCCEEDED
     assert result.error_code == Reconstruct.Result.NONE
@@ -176,7 +178,9 @@ def given_goal(scene: BoxScene, **change: Any) -> Any:
 
 
 def test_a_goal_with_images_and_one_label(rig: Rig, scene: BoxScene) -> None:
-    status, result = Goal(rig.probe, Reconstruct, "/sam3d/reconstruct", given_goal(scene, labels=[2])).result()
+    status, result = Goal(
+        rig.probe, Reconstruct, "/sam3d/reconstruct", given_goal(scene, labels=[2])
+    ).result()
     assert status == STATUS.STATUS_SUCCEEDED
     assert [o.mask for o in result.objects.objects] == [2]
     assert result.objects.header.frame_id == "elsewhere"
@@ -189,8 +193,16 @@ def test_a_goal_with_images_and_one_label(rig: Rig, scene: BoxScene) -> None:
         ({"labels": [77]}, "NO_OBJECT", "77"),
         ({"mask": Image()}, "INVALID_INPUT", "together"),
         ({"camera_info": CameraInfo()}, "INVALID_INPUT", "camera"),
-        ({"depth": image_message(np.zeros((4, 4), np.float32), "32FC1", Image().header)}, "INVALID_INPUT", "regist"),
-        ({"mask": image_message(np.zeros((4, 4), np.uint8), "mono8", Image().header)}, "INVALID_INPUT", "mask"),
+        (
+            {"depth": image_message(np.zeros((4, 4), np.float32), "32FC1", Image().header)},
+            "INVALID_INPUT",
+            "regist",
+        ),
+        (
+            {"mask": image_message(np.zeros((4, 4), np.uint8), "mono8", Image().header)},
+            "INVALID_INPUT",
+            "mask",
+        ),
     ],
 )
 def test_a_goal_that_cannot_be_done_says_why(

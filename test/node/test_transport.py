@@ -66,7 +66,9 @@ def test_an_organised_cloud_instead_of_depth(own: Probe, start: Start, scene: Bo
 
     def answered() -> Any:
         stamps.append(rig.show(scene))
-        clouds.publish(cloud_message(points, scene.rgb, Header(stamp=time_of(stamps[-1]), frame_id="optical")))
+        clouds.publish(
+            cloud_message(points, scene.rgb, Header(stamp=time_of(stamps[-1]), frame_id="optical"))
+        )
         return next((a for s in stamps if (a := rig.answer(s))), None)
 
     assert len(own.wait(answered, "objects").objects) == 2

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ros_process import NodeProcess, Probe
+from sam3d_ros.msg import ReconstructedObjectArray
 from scenes import BoxScene
 
-from sam3d_ros.msg import ReconstructedObjectArray
 from sam3d_ros.node.camera_topics import CameraTopics
 from sam3d_ros.node.convert import stamp_ns
 

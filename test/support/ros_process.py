@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -73,10 +74,8 @@ class Probe:
         self._thread.start()
 
     def _spin(self) -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -112,7 +111,9 @@ class Probe:
             self.node.destroy_client(client)
 
     def wait_for_subscriber(self, publisher: Any, timeout: float = 15.0) -> None:
-        self.wait(lambda: publisher.get_subscription_count() > 0, f"subscriber of {publisher.topic_name}", timeout)
+        self.wait(
+            lambda: publisher.get_subscription_count() > 0, f"subscriber of {publisher.topic_name}", timeout
+        )
 
 
 class Goal:
@@ -123,7 +124,9 @@ class Goal:
         self._probe = probe
         self._client = ActionClient(probe.node, kind, name)
         assert self._client.wait_for_server(10.0), f"no action {name}"
-        sent = self._client.send_goal_async(goal, feedback_callback=lambda m: self.feedback.append(m.feedback))
+        sent = self._client.send_goal_async(
+            goal, feedback_callback=lambda m: self.feedback.append(m.feedback)
+        )
         probe.wait(sent.done, "goal answer")
         self.handle = sent.result()
         assert self.handle.accepted

@@ -48,7 +48,10 @@ def box_scene(
         labels = np.zeros((height, width), np.uint16)
         shade = np.full((height, width), 150.0)
         for number, (x, y, *size) in enumerate(boxes, start=1):
-            low, high = np.array([x, y, 0]) - np.array([*size[:2], 0]) / 2, np.array([x, y, 0]) + [size[0] / 2, size[1] / 2, size[2]]
+            low, high = (
+                np.array([x - size[0] / 2, y - size[1] / 2, 0]),
+                np.array([x + size[0] / 2, y + size[1] / 2, size[2]]),
+            )
             near, far = np.sort(np.stack([(low - origin) / rays, (high - origin) / rays]), axis=0)
             enter, leave = near.max(-1), far.min(-1)
             hit = (enter < leave) & (enter > 0) & (enter < depth)
