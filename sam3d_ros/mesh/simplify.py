@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import fast_simplification  # type: ignore[import-untyped]
 import manifold3d
 import numpy as np
+from scipy.spatial import cKDTree
 
 from sam3d_ros.mesh.check import box, is_watertight
 from sam3d_ros.types import Mesh
 
 
 def simplify(mesh: Mesh, faces: int) -> tuple[Mesh, bool]:
-    """A mesh with about `faces` triangles, without colours, and whether that was reached without opening it.
+    """A mesh with about `faces` triangles, and whether that was reached without opening it.
 
     Quadric edge collapse (Garland and Heckbert 1997) first. A watertight mesh that it opens goes through edge
     collapses that keep the topology, with a growing tolerance up to 2 % of the longest side. False where the
-    result is still larger than asked for, or the mesh not a manifold and returned unchanged.
+    result is still larger than asked for, or the mesh not a manifold and returned unchanged. A vertex takes the colour
+    of the nearest one of before.
     """
     if faces < 4:
         raise ValueError(f"a closed mesh has at least 4 faces, not {faces}")
     if len(mesh.faces) <= faces:
         return mesh, True
+    smaller, fine = _simplify(mesh, faces)
+    if mesh.colors is None or smaller is mesh:
+        return smaller, fine
+    nearest = cKDTree(mesh.vertices).query(smaller.vertices)[1]
+    return replace(smaller, colors=mesh.colors[nearest]), fine
+
+
+def _simplify(mesh: Mesh, faces: int) -> tuple[Mesh, bool]:
     vertices, kept = fast_simplification.simplify(
         np.ascontiguousarray(mesh.vertices, np.float32),
         np.ascontiguousarray(mesh.faces, np.int32),
