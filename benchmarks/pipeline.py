@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/pipeline.py [--scenes 40] [--low]
 
-Prints, per method, the posed metrics (no alignment), the milliseconds per stage and object, and the time relative
-to `hull`, the cheapest; and the exact point-to-mesh distance of `fit` relative to trimesh's, with their largest difference.
+Prints, per method, the posed metrics (no alignment), the milliseconds per stage and object, and the time
+relative to `hull`, the cheapest; and the exact point-to-mesh distance of `fit` relative to trimesh's, with
+their largest difference.
 """
 
 from __future__ import annotations

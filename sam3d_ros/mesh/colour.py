@@ -26,7 +26,7 @@ def visible(mesh_cam: Mesh, mask: Mask, roi: Roi, camera: Camera) -> tuple[Bool,
     depth = depth_picture(mesh_cam, camera, picture)
     uv = pixels_of(mesh_cam.vertices, camera)
     finite = np.isfinite(uv).all(1)
-    uv = np.where(finite[:, None], uv, -1)
+    uv = np.where(np.asarray(finite)[:, None], uv, -1)
     rows, columns = picture.shape
     c = np.clip(np.rint((uv[:, 0] - picture.roi.x) / picture.step), 0, columns - 1).astype(np.int64)
     r = np.clip(np.rint((uv[:, 1] - picture.roi.y) / picture.step), 0, rows - 1).astype(np.int64)
