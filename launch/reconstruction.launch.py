@@ -4,8 +4,7 @@
     ros2 launch sam3d_ros reconstruction.launch.py namespace:=arm camera:=zed camera_namespace:=/left/zed_node
 
 Which topics a driver uses is data: config/cameras/*.yaml, or a file of your own in the same form.
-Parameters come from config/reconstruction_node.yaml, the camera's file, params_file and use_sim_time; the later
-one wins.
+Parameters: config/reconstruction_node.yaml, the camera's file, params_file, use_sim_time; the later one wins.
 """
 
 import tempfile
@@ -73,7 +72,7 @@ def remappings(topics: dict, camera_namespace: str, mask: str) -> list:
 def wildcard_file(parameters: dict) -> str:
     """Parameters as a file for any node.
 
-    launch_ros writes a dictionary under the node's full name; that would win over a params_file that says /**.
+    launch_ros writes a dictionary under the node's full name, and that wins over a params_file with /**.
     """
     with tempfile.NamedTemporaryFile("w", prefix="sam3d_camera_", suffix=".yaml", delete=False) as file:
         yaml.safe_dump({"/**": {"ros__parameters": parameters}}, file)
