@@ -76,9 +76,8 @@ def main() -> None:
     for method in METHODS:
         medians = " ".join(f"{1e3 * np.median(seconds[method][s]):8.1f}" for s in STAGES)
         ratio = np.median(total[method]) / np.median(total["hull"])
-        print(
-            f"{method:10s} {medians} {np.median(total[method]):8.1f} {np.percentile(total[method], 95):4.0f} {ratio:6.2f}"
-        )
+        middle, most = np.median(total[method]), np.percentile(total[method], 95)
+        print(f"{method:10s} {medians} {middle:8.1f} {most:4.0f} {ratio:6.2f}")
     compare_distances(last)
 
 

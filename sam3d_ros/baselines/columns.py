@@ -45,6 +45,21 @@ def signed_distance(inside: Bool, spacing: Float) -> Float:
     return distance
 
 
+def crumbs(inside: Bool) -> Bool:
+    """(X, Y, Z) bool: parts that touch no larger one and have less than 5 % of the largest one's samples.
+
+    They are left where a bit of hidden space is enclosed by what was seen. An occluder may cut an object into
+    larger parts, which stay.
+    """
+    parts, count = ndimage.label(inside)
+    if count < 2:
+        return np.zeros(inside.shape, np.bool_)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    small: Bool = np.asarray((sizes > 0) & (sizes < 0.05 * sizes.max()))[parts]
+    return small
+
+
 def stand(points: Float, clearance: Callable[[Float], Float]) -> Mesh:
     """Watertight mesh of the columns under points (N, 3), view frame, m, less where `clearance` (m) is
     negative.
@@ -65,6 +80,7 @@ def stand(points: Float, clearance: Callable[[Float], Float]) -> Mesh:
     sheet = np.float32(1.2 * grid.spacing[2])
     middle = np.maximum(top - sheet, sheet / 2)[..., None]
     field = np.where(seen[..., None], np.maximum(field, sheet - np.abs(z - middle)), field)
+    field = np.where(crumbs(field > 0), -np.abs(field), field)
     limit = 3 * float(grid.spacing.max())
     field = np.clip(field, -limit, limit)
     try:

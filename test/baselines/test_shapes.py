@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from sam3d_ros.baselines.columns import crumbs
 from sam3d_ros.baselines.evidence import evidence, fill_holes
 from sam3d_ros.baselines.extrude import extrude
 from sam3d_ros.baselines.hull import convex, hull
@@ -171,3 +172,12 @@ def test_holes_beside_the_mask_become_background() -> None:
     filled = fill_holes(depth, mask)
     assert (filled[:, 8:12] == 1.0).all()
     assert np.isnan(filled[4, 3])
+
+
+def test_crumbs_go_and_large_parts_stay() -> None:
+    inside = np.zeros((20, 20, 20), bool)
+    inside[2:9, 2:9, 2:9] = True
+    inside[12:18, 2:9, 2:9] = True
+    inside[15, 15, 15] = True
+    assert np.argwhere(crumbs(inside)).tolist() == [[15, 15, 15]]
+    assert not crumbs(inside[:10]).any()
