@@ -1,8 +1,9 @@
 """Iterative closest point: which rigid motion brings one surface onto another.
 
-Point to point, with pairs in both directions: every point of either cloud pulls, so a part that the other
-cloud lacks cannot be hidden by sliding over it. All starts run at once. Nothing is scaled, nothing is
-mirrored, no pair is left out.
+Every sample stands for a small disc of its surface, and a point is drawn to the nearest point of that disc:
+with points alone, two samplings of one surface would lock into each other wherever they happen to fit, five
+degrees off for a mug. Pairs go in both directions, so a part that the other surface lacks cannot be hidden by
+sliding over it. All starts run at once. Nothing is scaled, nothing is mirrored, no pair is left out.
 """
 
 from __future__ import annotations
@@ -13,23 +14,49 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
+from sam3d_ros.evaluate.surface import sample_faces, surface_area
 from sam3d_ros.perception.frames import transform
-from sam3d_ros.types import Float
+from sam3d_ros.types import Float, Int
 
 CONVERGED = 1e-4
 """A start rests when a step turns it by less than this many radians and moves it by less than this share of
 the fixed cloud's extent."""
-STAGES = ((120, 12, 4), (500, 20, 2), (2000, 30, 1))
+STAGES = ((120, 12, 4), (500, 20, 2), (2000, 40, 1))
 """Points per cloud, iterations at most, and how many starts go on to the next stage."""
 
 
 @dataclass(frozen=True)
+class Cloud:
+    """points: (N, 3) samples of a surface, in an order in which every k-th is spread over the whole. normals:
+    (N, 3) unit length. radius: of the disc that each stands for; 0 makes it a point."""
+
+    points: Float
+    normals: Float
+    radius: float
+
+    def thinned(self, count: int) -> Cloud:
+        """At most `count` of them, each for a larger disc."""
+        few = np.linspace(0, len(self.points) - 1, min(count, len(self.points))).astype(int)
+        radius = self.radius * float(np.sqrt(len(self.points) / len(few)))
+        return Cloud(self.points[few], self.normals[few], radius)
+
+
+@dataclass(frozen=True)
 class Alignment:
-    """T: (4, 4) float64, takes the moving points to the fixed ones. error: mean of the two mean distances to
-    the nearest point, in the unit of the points."""
+    """T: (4, 4) float64, takes the moving surface to the fixed one. error: mean of the two mean distances to
+    the nearest disc, in the unit of the points."""
 
     T: Float
     error: float
+
+
+def cloud_of(vertices: Float, faces: Int, count: int, seed: int) -> Cloud:
+    """`count` samples of a surface with an area, their discs together as large as it."""
+    points, face = sample_faces(vertices, faces, count, seed)
+    a, b, c = (vertices[faces[face, k]] for k in range(3))
+    normals = np.cross(b - a, c - a)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+    return Cloud(points, normals, float(np.sqrt(surface_area(vertices, faces) / count / np.pi)))
 
 
 def cube_rotations() -> Float:
@@ -45,36 +72,32 @@ def cube_rotations() -> Float:
     return np.array(found)
 
 
-def align(moving: Float, fixed: Float, starts: Float) -> Alignment:
-    """The best of ICP from the rotations `starts` (S, 3, 3), each with the two centroids on each other.
-
-    moving, fixed: (N, 3) and (M, 3) finite points, at least one each, in an order in which every k-th is
-    spread over the whole: coarse stages take these.
-    """
-    middle_m, middle_f = moving.mean(axis=0), fixed.mean(axis=0)
+def align(moving: Cloud, fixed: Cloud, starts: Float) -> Alignment:
+    """The best of ICP from the rotations `starts` (S, 3, 3), each with the two centroids on each other."""
+    middle_m, middle_f = moving.points.mean(axis=0), fixed.points.mean(axis=0)
     best: Float = np.array([transform(R, middle_f - R @ middle_m) for R in starts])
     errors: Float = np.zeros(len(best))
     for points, iterations, keep in STAGES:
-        few_m, few_f = _spread(moving, points), _spread(fixed, points)
-        best, errors = icp(few_m, few_f, best, iterations)
+        best, errors = icp(moving.thinned(points), fixed.thinned(points), best, iterations)
         order = np.argsort(errors, kind="stable")[:keep]
         best, errors = best[order], errors[order]
     return Alignment(best[0], float(errors[0]))
 
 
-def icp(moving: Float, fixed: Float, starts: Float, iterations: int) -> tuple[Float, Float]:
+def icp(moving: Cloud, fixed: Cloud, starts: Float, iterations: int) -> tuple[Float, Float]:
     """(S, 4, 4) where ICP from each of `starts` (S, 4, 4) ends, and (S,) the errors there, as in
     `Alignment`."""
-    trees = cKDTree(moving), cKDTree(fixed)
+    trees = cKDTree(moving.points), cKDTree(fixed.points)
     T = np.asarray(starts, np.float64).copy()
     active = np.arange(len(T))
-    extent = float(np.ptp(fixed, axis=0).max())
+    weights = np.concatenate([np.full(len(c.points), 1 / len(c.points)) for c in (moving, fixed)])
+    extent = float(np.ptp(fixed.points, axis=0).max())
     for _ in range(iterations):
         partners_f, partners_m, _ = _pairs(moving, fixed, trees, T[active])
         count = len(active)
-        everything_m = np.concatenate([np.broadcast_to(moving, (count, *moving.shape)), partners_m], axis=1)
-        everything_f = np.concatenate([partners_f, np.broadcast_to(fixed, (count, *fixed.shape))], axis=1)
-        weights = np.concatenate([np.full(len(moving), 1 / len(moving)), np.full(len(fixed), 1 / len(fixed))])
+        own_m, own_f = (np.broadcast_to(c.points, (count, *c.points.shape)) for c in (moving, fixed))
+        everything_m = np.concatenate([own_m, partners_m], axis=1)
+        everything_f = np.concatenate([partners_f, own_f], axis=1)
         step = best_rigid(everything_m, everything_f, weights)
         turned = np.linalg.norm(step[:, :3, :3] - T[active][:, :3, :3], axis=(1, 2)) / np.sqrt(2)
         moved = np.linalg.norm(step[:, :3, 3] - T[active][:, :3, 3], axis=1)
@@ -109,18 +132,26 @@ def angle_deg(R: Float) -> float:
 
 
 def _pairs(
-    moving: Float, fixed: Float, trees: tuple[cKDTree, cKDTree], T: Float
+    moving: Cloud, fixed: Cloud, trees: tuple[cKDTree, cKDTree], T: Float
 ) -> tuple[Float, Float, Float]:
-    """Per motion T (S, 4, 4): the fixed partners of the moving points (S, N, 3), the moving partners of the
-    fixed points (S, M, 3), and (S,) the mean of the two mean distances."""
+    """Per motion T (S, 4, 4): the partners of the moving points (S, N, 3) in the fixed frame, those of the
+    fixed points (S, M, 3) in the moving frame, and (S,) the mean of the two mean distances."""
     R, t = T[:, :3, :3], T[:, :3, 3]
-    there = moving @ R.transpose(0, 2, 1) + t[:, None]
-    back = (fixed - t[:, None]) @ R
-    d_f, to_f = trees[1].query(there)
-    d_m, to_m = trees[0].query(back)
-    return fixed[to_f], moving[to_m], (d_f.mean(axis=1) + d_m.mean(axis=1)) / 2
+    there = moving.points @ R.transpose(0, 2, 1) + t[:, None]
+    back = (fixed.points - t[:, None]) @ R
+    partners_f = _on_disc(there, fixed, trees[1].query(there)[1])
+    partners_m = _on_disc(back, moving, trees[0].query(back)[1])
+    apart_f = np.linalg.norm(there - partners_f, axis=2).mean(axis=1)
+    apart_m = np.linalg.norm(back - partners_m, axis=2).mean(axis=1)
+    return partners_f, partners_m, (apart_f + apart_m) / 2
 
 
-def _spread(points: Float, count: int) -> Float:
-    few: Float = points[np.linspace(0, len(points) - 1, min(count, len(points))).astype(int)]
-    return few
+def _on_disc(points: Float, cloud: Cloud, nearest: Int) -> Float:
+    """(S, N, 3) the point nearest to each of `points` (S, N, 3) on the disc of its nearest sample (S, N)."""
+    middle, normal = cloud.points[nearest], cloud.normals[nearest]
+    offset = points - middle
+    offset -= np.einsum("snk,snk->sn", offset, normal)[..., None] * normal
+    length = np.linalg.norm(offset, axis=2, keepdims=True)
+    offset *= np.minimum(1, cloud.radius / np.maximum(length, 1e-300))
+    on: Float = middle + offset
+    return on

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from sam3d_ros.evaluate.icp import angle_deg, icp
-from sam3d_ros.evaluate.surface import sample_surface
+from sam3d_ros.evaluate.icp import angle_deg, cloud_of, icp
 from sam3d_ros.mesh.raster import Picture, depth_picture, pixels_of
-from sam3d_ros.perception.frames import transform
 from sam3d_ros.types import Camera, Float, Int, Mesh, Roi
 
 ICP_POINTS = 1500
-ITERATIONS = 40
+ITERATIONS = 80
 SILHOUETTE = 160
 """Pixels along the longer side of the compared silhouettes."""
 
@@ -24,11 +22,10 @@ def icp_rotation_deg(p_vertices: Float, p_faces: Int, t_vertices: Float, t_faces
     prediction is, so the nearest of the poses that look alike is found: a can turned about its axis has no
     error. The turn is about the middle of the truth.
     """
-    moving = sample_surface(p_vertices, p_faces, ICP_POINTS, seed=8)
-    fixed = sample_surface(t_vertices, t_faces, ICP_POINTS, seed=9)
-    middle = fixed.mean(axis=0)
-    start = transform(np.eye(3), np.zeros(3))[None]
-    T, _ = icp(moving - middle, fixed - middle, start, ITERATIONS)
+    middle = (t_vertices.min(axis=0) + t_vertices.max(axis=0)) / 2
+    moving = cloud_of(p_vertices - middle, p_faces, ICP_POINTS, seed=8)
+    fixed = cloud_of(t_vertices - middle, t_faces, ICP_POINTS, seed=9)
+    T, _ = icp(moving, fixed, np.eye(4)[None], ITERATIONS)
     return angle_deg(T[0, :3, :3])
 
 

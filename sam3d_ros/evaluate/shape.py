@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 
-from sam3d_ros.evaluate.icp import align, cube_rotations
+from sam3d_ros.evaluate.icp import align, cloud_of, cube_rotations
 from sam3d_ros.evaluate.surface import sample_surface, surface_distances
 from sam3d_ros.perception.frames import apply
 from sam3d_ros.types import Bool, Float, InputError, Int
@@ -48,8 +48,8 @@ def shape_metrics(p_vertices: Float, p_faces: Int, t_vertices: Float, t_faces: I
     """
     p, t = normalised(p_vertices, p_faces, "prediction"), normalised(t_vertices, t_faces, "truth")
     found = align(
-        sample_surface(p, p_faces, ICP_POINTS, seed=2),
-        sample_surface(t, t_faces, ICP_POINTS, seed=3),
+        cloud_of(p, p_faces, ICP_POINTS, seed=2),
+        cloud_of(t, t_faces, ICP_POINTS, seed=3),
         cube_rotations(),
     )
     p = apply(found.T, p)

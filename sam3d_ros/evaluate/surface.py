@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 from sam3d_ros.refine.fit import point_triangle
 from sam3d_ros.types import Float, Int
 
-QUERIES, TARGETS, CANDIDATES = 10_000, 20_000, 3
+QUERIES, TARGETS, CANDIDATES = 5_000, 20_000, 8
 """Points on a surface whose distance is measured; points that stand for the triangles of the other surface,
 and how many of the nearest of these name a triangle to measure."""
 
@@ -22,7 +22,7 @@ def distances(points: Float, vertices: Float, faces: Int) -> Float:
     """(N,) distances of points (N, 3) to a surface.
 
     The distance is exact to the triangles on which the nearest surface samples lie, so it is never too small,
-    and too large only where the nearest triangle holds none of the three nearest samples.
+    and too large only where the nearest triangle holds none of the eight nearest samples.
     """
     targets, face = sample_faces(vertices, faces, TARGETS, seed=1)
     _, near = cKDTree(targets).query(points, k=CANDIDATES)
