@@ -23,6 +23,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
 from launch import LaunchDescription
+from sam3d_ros.node.share import shared_memory_environment
 
 ARGUMENTS = {
     "camera": (
@@ -72,7 +73,7 @@ def remappings(topics: dict, camera_namespace: str, mask: str) -> list:
 def wildcard_file(parameters: dict) -> str:
     """Parameters as a file for any node.
 
-    launch_ros writes a dictionary under the node's full name, and that wins over a params_file with /**.
+    launch_ros writes a dictionary under the node's full name, and that would win over a later file with /**.
     """
     with tempfile.NamedTemporaryFile("w", prefix="sam3d_camera_", suffix=".yaml", delete=False) as file:
         yaml.safe_dump({"/**": {"ros__parameters": parameters}}, file)
@@ -128,9 +129,8 @@ def start(context) -> list:
     remapped = remappings(camera["topics"], value["camera_namespace"] or camera["namespace"], value["mask"])
     entities: list = []
     if value["shared_memory"].lower() == "true":
-        # Jazzy and older read the first name, Kilted and newer the second.
-        for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-            entities.append(SetEnvironmentVariable(name, str(config / "fastdds_shm.xml")))
+        environment = shared_memory_environment()
+        entities += [SetEnvironmentVariable(name, path) for name, path in environment.items()]
     entities.append(node(value, config, camera, remapped))
     if value["rviz"].lower() == "true":
         sim_time = value["use_sim_time"] or str(camera["parameters"].get("use_sim_time", False))
