@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     IncludeLaunchDescription,
@@ -23,7 +24,6 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-from launch import LaunchContext, LaunchDescription
 from sam3d_ros.node.share import shared_memory_environment
 
 ARGUMENTS = {

@@ -9,11 +9,10 @@ With rviz:=true, reconstruction.launch.py starts this with the topics of its cam
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-
-from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
     "node": ("/sam3d", "the reconstruction node, with its namespace"),
