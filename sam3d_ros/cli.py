@@ -1,0 +1,81 @@
+"""The `sam3d` command. Every subcommand imports what it needs when it runs, so `sam3d --help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+# These take ROS arguments (--ros-args -p name:=value) and read them themselves.
+ROS_COMMANDS = {"node": "reconstruction_node", "camera": "synthetic_camera", "replay": "replay"}
+
+
+def reconstruct(
+    bop: Path,
+    scene: str,
+    out: Path,
+    image: int | None = None,
+    method: Literal["extrude", "hull", "mirror"] = "extrude",
+) -> int:
+    """Reconstruct every mask of a folder in the BOP layout; writes meshes and result.json.
+
+    Args:
+        bop: dataset folder, which holds the scene's folder.
+        scene: name of the scene's folder, for example 000001.
+        out: folder for result.json, scene.glb and one GLB and PLY per object; made where it is missing.
+        image: only this image; all of the scene by default.
+        method: how the hidden side is completed.
+    """
+    from sam3d_ros.reconstruct_folder import run
+
+    return run(bop, scene, out, image, method)
+
+
+def doctor() -> int:
+    """Say what of this machine the package can use, and how to get what is missing."""
+    from sam3d_ros.doctor import run
+
+    return run()
+
+
+def demo(out: Path = Path("out/demo")) -> None:
+    """A synthetic camera and the node over DDS: finds objects on a table, compares, writes a page (demo --help)."""
+
+
+def node() -> None:
+    """The ROS 2 reconstruction node (takes --ros-args)."""
+
+
+def camera() -> None:
+    """A synthetic RGB-D camera as a ROS 2 node (takes --ros-args)."""
+
+
+def replay() -> None:
+    """Publish a BOP folder or a bag as a camera would (takes --ros-args)."""
+
+
+def dispatch(argv: list[str]) -> int:
+    """Run one subcommand; returns the exit code. Raises SystemExit(2) for arguments that cannot be read."""
+    name = argv[0] if argv else ""
+    if name in ROS_COMMANDS:
+        main_of = importlib.import_module(f"sam3d_ros.node.{ROS_COMMANDS[name]}").main
+        return int(main_of(argv[1:]) or 0)
+    if name == "demo":
+        run = importlib.import_module("sam3d_ros.node.demo").run
+        return int(tyro.cli(run, prog="sam3d demo", args=argv[1:]) or 0)
+    commands = {f.__name__: f for f in (reconstruct, doctor, demo, node, camera, replay)}
+    code = tyro.extras.subcommand_cli_from_dict(
+        commands,
+        prog="sam3d",
+        description="Complete, metric objects from RGB, depth and masks.",
+        args=argv or ["--help"],
+    )
+    return int(code or 0)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(dispatch(sys.argv[1:]))

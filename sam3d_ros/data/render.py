@@ -1,0 +1,266 @@
+"""A ray-traced picture of a scene with all that a perfect sensor would know: colour, depth, labels, normals.
+
+Runs anywhere: Embree traces the rays on the CPU, no display and no OpenGL. Cost per image of H x W pixels:
+H W rays for what is seen, as many for the shadow of what faces the light, and four more (with their
+shadows) for each of the few per cent of pixels on an edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from embreex.mesh_construction import TriangleMesh  # type: ignore[import-untyped]
+from embreex.rtcore_scene import EmbreeScene  # type: ignore[import-untyped]
+
+from sam3d_ros.data.room import Quad
+from sam3d_ros.data.scene import Scene, world_vertices
+from sam3d_ros.data.srgb import linear_from_srgb, srgb_from_linear
+from sam3d_ros.types import Bool, Camera, Float, InputError, Int, UInt8
+
+CREASE_DEG = 35.0
+"""Faces that meet at a sharper angle keep an edge; others are shaded as one smooth surface."""
+SHADOW_BIAS = 2e-4
+"""m; how far above a surface its shadow ray starts, well above the float32 error at a few metres."""
+SUBPIXELS = np.array([[-0.375, -0.125], [0.125, -0.375], [0.375, 0.125], [-0.125, 0.375]], np.float32)
+"""Rotated grid: four points with four different rows and columns, pixels."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A picture and its truth.
+
+    rgb: (H, W, 3) uint8 sRGB. depth_m: (H, W) float32 along the optical axis, NaN where nothing is. labels:
+    (H, W) uint16, 0 for the room. normals_cam: (H, W, 3) float32 unit vectors towards the camera, 0 where
+    nothing is. glare: (H, W) float32, linear strength of the light's mirror image in glossy surfaces, 0
+    almost everywhere.
+    """
+
+    rgb: UInt8
+    depth_m: Float
+    labels: Int
+    normals_cam: Float
+    glare: Float
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """What N rays met: distance in units of the ray's direction (inf for nothing), label, normal in the
+    world towards the ray, linear colour under the light, and the part of it that is mirrored light."""
+
+    distance: Float
+    label: Int
+    normal: Float
+    color: Float
+    glare: Float
+
+
+def render(scene: Scene, camera: Camera, T_world_cam: Float, antialias: bool = True) -> Rendered:
+    """One picture. For many of one scene keep a SceneRenderer, which builds the search tree once."""
+    return SceneRenderer(scene).render(camera, T_world_cam, antialias)
+
+
+class SceneRenderer:
+    """A scene made ready for rays."""
+
+    def __init__(self, scene: Scene) -> None:
+        """Merge all objects and quads into one Embree mesh; per face the label, per corner colour and
+        normal."""
+        vertices, faces, labels, gloss, corner_colors, corner_normals = [], [], [], [], [], []
+        offset = 0
+        for placed in scene.objects:
+            mesh = placed.model.mesh
+            vertices.append(world_vertices(placed))
+            faces.append(mesh.faces + offset)
+            offset += len(mesh.vertices)
+            labels.append(np.full(len(mesh.faces), placed.label, np.uint16))
+            gloss.append(np.full(len(mesh.faces), placed.model.gloss, np.float32))
+            colors = np.full((len(mesh.vertices), 3), 180, np.uint8) if mesh.colors is None else mesh.colors
+            corner_colors.append(linear_from_srgb(colors)[mesh.faces])
+            corner_normals.append(_corner_normals(vertices[-1], mesh.faces))
+        self._object_faces = sum(len(f) for f in faces)
+        for quad in scene.room:
+            vertices.append(quad.corner + np.array([0 * quad.u, quad.u, quad.u + quad.v, quad.v]))
+            faces.append(np.array([[0, 1, 2], [0, 2, 3]]) + offset)
+            offset += 4
+        self._quads = [(quad, linear_from_srgb(quad.image)) for quad in scene.room]
+        self._labels = np.concatenate([*labels, np.zeros(2 * len(scene.room), np.uint16)])
+        self._gloss = np.concatenate([*gloss, np.zeros(2 * len(scene.room), np.float32)])
+        none = np.zeros((0, 3, 3), np.float32)
+        self._attributes = np.concatenate(
+            [np.concatenate([none, *corner_colors]), np.concatenate([none, *corner_normals])], axis=2
+        )
+        self._light = scene.light
+        self._tree = _tree(np.concatenate(vertices), np.concatenate(faces))
+        self._object_trees = {p.label: _tree(world_vertices(p), p.model.mesh.faces) for p in scene.objects}
+
+    def render(self, camera: Camera, T_world_cam: Float, antialias: bool = True) -> Rendered:
+        """A picture of a camera without lens distortion at T_world_cam (4, 4), its optical frame in the
+        world.
+
+        Labels, depth and normals are those of pixel centres; colours of edge pixels are the mean of four
+        subpixels where `antialias`. Raises InputError for a camera with distortion.
+        """
+        rays_cam = _rays(camera)
+        hits = self._trace(rays_cam, T_world_cam)
+        shape = (camera.height, camera.width)
+        linear = hits.color.reshape(*shape, 3)
+        if antialias:
+            edges = np.flatnonzero(_edges(linear, hits, shape))
+            total = np.zeros((len(edges), 3), np.float32)
+            for dx, dy in SUBPIXELS:
+                step = np.array([dx / camera.fx, dy / camera.fy, 0], np.float32)
+                total += np.minimum(self._trace(rays_cam[edges] + step, T_world_cam).color, 1)
+            linear.reshape(-1, 3)[edges] = total / len(SUBPIXELS)
+        found = np.isfinite(hits.distance)
+        return Rendered(
+            rgb=srgb_from_linear(linear).reshape(*shape, 3),
+            depth_m=np.where(found, hits.distance, np.float32(np.nan)).reshape(shape),
+            labels=hits.label.reshape(shape),
+            normals_cam=(hits.normal @ T_world_cam[:3, :3].astype(np.float32)).reshape(*shape, 3),
+            glare=hits.glare.reshape(shape),
+        )
+
+    def silhouettes(self, camera: Camera, T_world_cam: Float) -> dict[int, Bool]:
+        """Per label the (H, W) pixels the object would cover if nothing stood before it."""
+        rays_cam = _rays(camera)
+        directions = rays_cam @ T_world_cam[:3, :3].T.astype(np.float32)
+        origins = np.broadcast_to(T_world_cam[:3, 3].astype(np.float32), directions.shape)
+        shape = (camera.height, camera.width)
+        return {
+            label: (tree.run(np.ascontiguousarray(origins), directions) >= 0).reshape(shape)
+            for label, tree in self._object_trees.items()
+        }
+
+    def _trace(self, rays_cam: Float, T_world_cam: Float) -> _Hits:
+        """Where rays (N, 3) through the optical centre end, and what colour is there."""
+        directions = rays_cam @ T_world_cam[:3, :3].T.astype(np.float32)
+        origin = T_world_cam[:3, 3].astype(np.float32)
+        origins = np.empty_like(directions)
+        origins[:] = origin
+        answer = self._tree.run(origins, directions, output=True)
+        face, found = answer["primID"], answer["primID"] >= 0
+        count = len(face)
+        normal, albedo = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
+        on_object = np.flatnonzero(found & (face < self._object_faces))
+        u, v = answer["u"][on_object, None], answer["v"][on_object, None]
+        corners = self._attributes[face[on_object]]
+        values = corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v
+        albedo[on_object] = values[:, :3]
+        normal[on_object] = values[:, 3:] / np.linalg.norm(values[:, 3:], axis=1, keepdims=True)
+        distance = np.where(found, answer["tfar"], np.float32(np.inf)).astype(np.float32)
+        points = origin + directions * np.where(found, distance, np.float32(0))[:, None]
+        room_face = np.where(found, (face - self._object_faces) // 2, -1)
+        for index, (quad, image) in enumerate(self._quads):
+            here = np.flatnonzero(room_face == index)
+            if len(here):
+                albedo[here] = _sample(quad, image, points[here])
+                normal[here] = quad.normal
+        facing = np.einsum("ij,ij->i", normal, directions)
+        normal[facing > 0] *= -1
+        label = np.where(found, self._labels[face], 0).astype(np.uint16)
+        color, glare = self._shade(points, normal, directions, albedo, np.where(found, self._gloss[face], 0))
+        color[~found] = 0.0
+        return _Hits(distance, label, normal, color, glare)
+
+    def _shade(
+        self, points: Float, normal: Float, rays: Float, albedo: Float, gloss: Float
+    ) -> tuple[Float, Float]:
+        """Linear colour (N, 3) and glare (N,): Lambert with a hard shadow, a sky that is brighter above,
+        and the light's highlight in glossy surfaces (Blinn-Phong)."""
+        light = self._light.direction.astype(np.float32)
+        cosine = np.maximum(normal @ light, 0)
+        lit = np.flatnonzero(cosine > 0)
+        if len(lit):
+            start = points[lit] + SHADOW_BIAS * normal[lit]
+            to_light = np.empty_like(start)
+            to_light[:] = light
+            cosine[lit[self._tree.run(start, to_light, query="OCCLUDED") >= 0]] = 0
+        sky = np.float32(self._light.ambient) * (0.75 + 0.25 * normal[:, 2])
+        color = albedo * (sky + np.float32(self._light.strength) * cosine)[:, None]
+        glare = np.zeros(len(points), np.float32)
+        shiny = np.flatnonzero((gloss > 0.05) & (cosine > 0))
+        if len(shiny):
+            half = light - rays[shiny] / np.linalg.norm(rays[shiny], axis=1, keepdims=True)
+            half /= np.linalg.norm(half, axis=1, keepdims=True)
+            towards = np.maximum(np.einsum("ij,ij->i", normal[shiny], half), 0)
+            glare[shiny] = gloss[shiny] * towards ** (10 + 120 * gloss[shiny])
+            color[shiny] += glare[shiny, None]
+        return color, glare
+
+
+def _tree(vertices: Float, faces: Int) -> EmbreeScene:
+    tree = EmbreeScene()
+    TriangleMesh(tree, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
+    return tree
+
+
+@lru_cache(maxsize=4)
+def _rays(camera: Camera) -> Float:
+    """(H W, 3) float32 directions through pixel centres with z = 1, so that the distance along them is
+    depth."""
+    if camera.distortion_model and any(camera.distortion):
+        raise InputError("the renderer makes rectified pictures: the camera must have no distortion")
+    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    x, y = (u.ravel() - camera.cx) / camera.fx, (v.ravel() - camera.cy) / camera.fy
+    rays = np.stack([x, y, np.ones_like(x)], axis=1).astype(np.float32)
+    rays.flags.writeable = False
+    return rays
+
+
+def _corner_normals(vertices: Float, faces: Int) -> Float:
+    """(F, 3, 3) float32 normal at each corner of each face: the mean over the faces around the vertex that
+    meet this one at less than CREASE_DEG, weighted by area."""
+    corners = vertices[faces]
+    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    unit = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-20)
+    # All pairs of faces that share a vertex: corners sorted by vertex, paired at every distance in a run.
+    vertex = faces.ravel()
+    order = np.argsort(vertex, kind="stable")
+    face, sorted_vertex = order // 3, vertex[order]
+    normals = area[np.arange(len(vertex)) // 3].copy()
+    shift = 1
+    while True:
+        same = np.flatnonzero(sorted_vertex[shift:] == sorted_vertex[:-shift])
+        if not len(same):
+            break
+        a, b = face[same], face[same + shift]
+        smooth = np.einsum("ij,ij->i", unit[a], unit[b]) > np.cos(np.deg2rad(CREASE_DEG))
+        a, b, same = a[smooth], b[smooth], same[smooth]
+        # Within one shift every corner occurs once as the first and once as the second.
+        normals[order[same]] += area[b]
+        normals[order[same + shift]] += area[a]
+        shift += 1
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    shaped: Float = normals.reshape(-1, 3, 3).astype(np.float32)
+    return shaped
+
+
+def _sample(quad: Quad, image: Float, points: Float) -> Float:
+    """(N, 3) bilinear colours of the quad's image at world points on it."""
+    relative = points - quad.corner.astype(np.float32)
+    along = [relative @ (edge / (edge @ edge)).astype(np.float32) for edge in (quad.u, quad.v)]
+    columns, rows = along[0] * image.shape[1] - 0.5, along[1] * image.shape[0] - 0.5
+    # cv2.remap takes at most 32767 rows; a long column of points is folded into a picture.
+    width = 4096
+    padding = -len(points) % width
+    maps = [np.pad(m, (0, padding)).reshape(-1, width) for m in (columns, rows)]
+    colors = cv2.remap(image, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    sampled: Float = np.asarray(colors, np.float32).reshape(-1, 3)[: len(points)]
+    return sampled
+
+
+def _edges(linear: Float, hits: _Hits, shape: tuple[int, int]) -> Bool:
+    """(H, W) pixels beside which the label or the brightness jumps."""
+    edges = np.zeros(shape, bool)
+    brightness = np.sqrt(np.minimum(linear, 1).mean(axis=2))
+    label = hits.label.reshape(shape)
+    for field, limit in ((brightness, 0.08), (label.astype(np.float32), 0.5)):
+        across, down = np.abs(np.diff(field, axis=1)) > limit, np.abs(np.diff(field, axis=0)) > limit
+        edges[:, 1:] |= across
+        edges[:, :-1] |= across
+        edges[1:] |= down
+        edges[:-1] |= down
+    return edges

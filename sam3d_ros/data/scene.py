@@ -1,0 +1,163 @@
+"""Scenes as a robot sees them: objects standing or lying on a table, in a room, and a camera that moves
+around.
+
+World frame: z up, the table top is the plane z = 0, its middle the origin; metres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from scipy.spatial import ConvexHull  # type: ignore[import-untyped]
+from trimesh.poses import compute_stable_poses
+
+from sam3d_ros.data.objects import CATEGORIES, ObjectModel, make_object
+from sam3d_ros.data.room import Quad, room
+from sam3d_ros.perception.frames import apply, transform
+from sam3d_ros.types import Float, InputError
+
+GAP = 0.008
+"""Least distance of two objects on the table, m."""
+
+
+@dataclass(frozen=True)
+class PlacedObject:
+    """An object in the world. label: its value in label images, 1 and up. T_world_obj: (4, 4) float64, no
+    scale."""
+
+    label: int
+    model: ObjectModel
+    T_world_obj: Float
+
+
+@dataclass(frozen=True)
+class Light:
+    """A far light: `direction` (3,) unit vector from the scene to the light, with its strength and that of
+    the light from everywhere, both relative to white at 1."""
+
+    direction: Float
+    strength: float = 0.75
+    ambient: float = 0.4
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a renderer needs: objects, textured quads of the room, and the light."""
+
+    objects: tuple[PlacedObject, ...]
+    room: tuple[Quad, ...]
+    light: Light
+
+
+def make_tabletop(
+    seed: int, count: int, categories: Sequence[str] = CATEGORIES, radius: float = 0.22, lying: float = 0.2
+) -> Scene:
+    """`count` objects on a table, none touching another, the same for the same arguments.
+
+    With the probability `lying` an object is dropped: it rests on the side a falling one would. Objects are
+    placed within `radius` m of the middle, and further out where there is no room left.
+    Raises InputError where count is negative.
+    """
+    if count < 0:
+        raise InputError(f"a scene cannot have {count} objects")
+    rng = np.random.default_rng(seed)
+    placed: list[PlacedObject] = []
+    outlines: list[Float] = []
+    for label in range(1, count + 1):
+        model = make_object(str(rng.choice(list(categories))), rng)
+        R = _lying(model, rng) if rng.random() < lying else np.eye(3)
+        R = _about_z(rng.uniform(0, 2 * np.pi)) @ R
+        turned = model.mesh.vertices.astype(np.float64) @ R.T
+        outline = turned[ConvexHull(turned[:, :2]).vertices, :2]
+        spot = _free_spot(outline, outlines, radius, rng)
+        outlines.append(outline + spot)
+        T_world_obj = transform(R, np.array([spot[0], spot[1], -turned[:, 2].min()]))
+        placed.append(PlacedObject(label, model, T_world_obj))
+    azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(40, 75))
+    direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+    return Scene(tuple(placed), room(rng), Light(direction))
+
+
+def look_at(eye_world: Float, target_world: Float) -> Float:
+    """(4, 4) float64 `T_world_cam` of a camera at `eye_world` (3,) that sees `target_world` in its middle,
+    upright.
+
+    Raises InputError where the view is straight up or down, since then no direction is upright.
+    """
+    z = np.asarray(target_world, np.float64) - eye_world
+    right = np.cross(z, [0.0, 0.0, 1.0])
+    if np.linalg.norm(right) < 1e-6 * np.linalg.norm(z) or not np.any(z):
+        raise InputError("a camera that looks straight up or down has no upright picture")
+    z, x = z / np.linalg.norm(z), right / np.linalg.norm(right)
+    return transform(np.stack([x, np.cross(z, x), z], axis=1), np.asarray(eye_world, np.float64))
+
+
+def orbit(
+    count: int,
+    distance_m: tuple[float, float] = (0.5, 0.9),
+    down_deg: tuple[float, float] = (30.0, 55.0),
+    target_world: Float | None = None,
+    turns: float = 1.0,
+    start: float = 0.0,
+) -> Float:
+    """(count, 4, 4) float64 `T_world_cam`: a smooth closed way around the table, looking at it.
+
+    Distance and angle below the horizon swing between their limits once and twice per way, `turns` is how
+    often it goes around, `start` the azimuth in rad where it begins. The default target is 4 cm above the
+    middle of the table.
+    """
+    target = np.array([0.0, 0.0, 0.04]) if target_world is None else np.asarray(target_world, np.float64)
+    phase = 2 * np.pi * np.arange(count) / max(count, 1)
+    azimuth = start + turns * phase
+    distance = np.mean(distance_m) + (distance_m[1] - distance_m[0]) / 2 * np.cos(phase)
+    down = np.deg2rad(np.mean(down_deg) + (down_deg[1] - down_deg[0]) / 2 * np.sin(2 * phase))
+    away = np.stack([np.cos(azimuth) * np.cos(down), np.sin(azimuth) * np.cos(down), np.sin(down)], axis=1)
+    return np.array([look_at(target + d * a, target) for d, a in zip(distance, away, strict=True)]).reshape(
+        -1, 4, 4
+    )
+
+
+def world_vertices(placed: PlacedObject) -> Float:
+    """(V, 3) float64 vertices of the object in world coordinates."""
+    return apply(placed.T_world_obj, placed.model.mesh.vertices.astype(np.float64))
+
+
+def _about_z(angle: float) -> Float:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _lying(model: ObjectModel, rng: np.random.Generator) -> Float:
+    """(3, 3) rotation onto a stable side, drawn by how often a falling object ends there."""
+    solid = trimesh.Trimesh(model.mesh.vertices, model.mesh.faces, process=False)
+    poses, chances = compute_stable_poses(solid)
+    if not len(poses):
+        return np.eye(3)
+    chosen: Float = np.asarray(poses, np.float64)[rng.choice(len(poses), p=chances / chances.sum()), :3, :3]
+    return chosen
+
+
+def _free_spot(outline: Float, others: Sequence[Float], radius: float, rng: np.random.Generator) -> Float:
+    """(2,) where the convex outline (N, 2) keeps GAP to all others; the area grows until there is room."""
+    while True:
+        for _ in range(40):
+            angle, r = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.random())
+            spot = np.array([r * np.cos(angle), r * np.sin(angle)])
+            if all(_apart(outline + spot, other, GAP) for other in others):
+                return spot
+        radius *= 1.1
+
+
+def _apart(a: Float, b: Float, gap: float) -> bool:
+    """Whether an edge of one of two convex polygons separates them by `gap`."""
+    for first, second in ((a, b), (b, a)):
+        edges = np.roll(first, -1, axis=0) - first
+        normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1)
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        own, other = (normals @ first.T).max(axis=1), (normals @ second.T).min(axis=1)
+        if np.any(other - own >= gap):
+            return True
+    return False

@@ -1,0 +1,115 @@
+"""Building blocks of procedural objects: what the categories put together with manifold3d, in metres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from manifold3d import CrossSection, Manifold  # type: ignore[import-not-found]
+
+from sam3d_ros.data.textures import Texture
+from sam3d_ros.types import Float
+
+SEGMENTS = 48
+"""Corners of a circle: 0.2 % of the radius between the circle and its polygon."""
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """What leaves a shape as it is, texture apart: rotations (3, 3) besides the identity, and every rotation
+    about z where `about_z`."""
+
+    rotations: tuple[Float, ...] = ()
+    about_z: bool = False
+
+
+HALF_TURNS = {axis: np.diag([1.0 if i == j else -1.0 for j in range(3)]) for i, axis in enumerate("xyz")}
+BOX_SYMMETRY = Symmetry(rotations=tuple(HALF_TURNS.values()))
+ROUND = Symmetry(about_z=True)
+ROUND_BOTH_ENDS = Symmetry(rotations=(HALF_TURNS["x"],), about_z=True)
+HALF_TURN = Symmetry(rotations=(HALF_TURNS["z"],))
+MIRROR_ONLY = Symmetry()
+"""No rotation maps the shape onto itself."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """An object before tessellation: z up, standing or lying as it usually does. gloss: 0 matt to 1
+    mirror-like."""
+
+    solid: Manifold
+    texture: Texture
+    symmetry: Symmetry = field(default=MIRROR_ONLY)
+    gloss: float = 0.1
+
+
+def turned(profile: Sequence[tuple[float, float]]) -> Manifold:
+    """A solid of revolution about z from a closed outline of (radius, height), counter-clockwise."""
+    return Manifold.revolve(CrossSection([list(profile)]), SEGMENTS)
+
+
+def hollow(outline: Sequence[tuple[float, float]], wall: float, floor: float) -> tuple[Manifold, Manifold]:
+    """A vessel turned from its outer outline, given from the bottom upwards as (radius, height), and its
+    cavity.
+
+    What is added to the vessel goes without the cavity: `shell + (handle - cavity)`.
+    """
+    outer = turned([(0.0, outline[0][1]), *outline, (0.0, outline[-1][1])])
+    inner = [(max(r - wall, wall), max(z, outline[0][1] + floor)) for r, z in outline]
+    # The cavity goes on above the rim, so that the two solids share no plane.
+    top = (inner[-1][0], outline[-1][1] + wall)
+    kept = [p for i, p in enumerate(inner) if i == len(inner) - 1 or inner[i + 1][1] > p[1]]
+    cavity = turned([(0.0, kept[0][1]), *kept, top, (0.0, top[1])])
+    return outer - cavity, cavity
+
+
+def arc(
+    start: tuple[float, float], end: tuple[float, float], bulge: float, steps: int = 8
+) -> list[tuple[float, float]]:
+    """Points of a parabola between two points; `bulge` m to the right of the way from start to end."""
+    a, b = np.array(start), np.array(end)
+    normal = np.array([b[1] - a[1], a[0] - b[0]]) / np.linalg.norm(b - a)
+    s = np.linspace(0, 1, steps + 1)[:, None]
+    return [(float(x), float(y)) for x, y in a + s * (b - a) + 4 * bulge * s * (1 - s) * normal]
+
+
+def rounded_box(size: Sequence[float] | Float, radius: float, segments: int = 4) -> Manifold:
+    """A box centred on the origin with rounded edges; the hull of eight spheres."""
+    half = np.asarray(size, np.float64) / 2 - radius
+    ball = Manifold.sphere(radius, 4 * segments)
+    corners = [ball.translate((x * half[0], y * half[1], z * half[2]))
+               for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]  # fmt: skip
+    return Manifold.batch_hull(corners)
+
+
+def rod(points: Float, radii: Float, segments: int = 20) -> Manifold:
+    """A chain of rounded pieces along points (N, 3) with radii (N,): handles, spoons, stalks."""
+    balls = [Manifold.sphere(float(r), segments).translate(tuple(map(float, p)))
+             for p, r in zip(points, radii, strict=True)]  # fmt: skip
+    total = Manifold()
+    for one, following in pairwise(balls):
+        total += Manifold.batch_hull([one, following])
+    return total
+
+
+def tube(curve: Float, radii: Float, squash: float = 1.0, segments: int = 24) -> Manifold:
+    """A smooth tube around a curve (N, 3) in the xy plane with radii (N,), `squash` times as high as wide."""
+    steps = len(curve) - 1
+    straight = Manifold.extrude(CrossSection.circle(1.0, segments), float(steps), steps - 1)
+    tangent = np.gradient(curve, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    side = np.stack([-tangent[:, 1], tangent[:, 0], np.zeros(steps + 1)], axis=1)
+    up = np.array([0.0, 0.0, squash])
+
+    def bend(vertices: Float) -> Float:
+        i = np.clip(np.rint(vertices[:, 2]).astype(int), 0, steps)
+        offset = vertices[:, :1] * side[i] + vertices[:, 1:2] * up
+        moved: Float = curve[i] + radii[i, None] * offset
+        return moved
+
+    bent = straight.warp_batch(bend)
+    if bent.volume() <= 0:
+        raise ValueError("the tube is inside out: its radius exceeds that of the curve")
+    return bent
