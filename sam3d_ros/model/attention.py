@@ -25,7 +25,8 @@ def key_bias(valid: Tensor, dtype: torch.dtype) -> Tensor:
     without any key, and a difference of this size already is an exact zero after the softmax.
     """
     low = torch.finfo(dtype).min / 2
-    return torch.where(valid, 0.0, low).to(dtype)[:, None, None, :]
+    bias = torch.zeros(valid.shape, dtype=dtype, device=valid.device).masked_fill(~valid, low)
+    return bias[:, None, None, :]
 
 
 def attend_windows(q: Tensor, k: Tensor, v: Tensor, slots: Tensor, rows: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ The geometry flow runs two streams per block, the texture flow one; both use the
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,7 @@ def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return layer_norm(x, EPS) * (1 + scale) + shift
 
 
-Context = Tensor | tuple[Tensor, Tensor] | None
+Context: TypeAlias = Tensor | tuple[Tensor, Tensor] | None
 """What a stream's cross-attention reads:
 (k, v), each (B, H, T, D): projected once per object and kept for all steps (`CrossAttention.keys_values`);
 a tensor (B, T, C_cond): raw condition tokens, read by weight absorption, cheaper when there are only a few queries;

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3d_ros.types import Cancelled
+
 State = dict[str, Any]
 """Latents by name: numpy arrays or torch tensors."""
 Velocity = Callable[[State, float, float], State]
@@ -25,10 +27,6 @@ Velocity = Callable[[State, float, float], State]
 
 GEOMETRY_NOISE_ORDER = ("rotation", "scale", "shape", "translation", "translation_scale")
 """Order in which the published pipeline draws the noise of the geometry latents from one random stream."""
-
-
-class Cancelled(Exception):
-    """Sampling was stopped between two steps."""
 
 
 @dataclass(frozen=True)

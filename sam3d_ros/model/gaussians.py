@@ -24,7 +24,7 @@ class Gaussians:
     colour (N, 3) coefficients of the constant spherical harmonic. scale (N, 3) standard deviations, units of position.
     rotation (N, 4) quaternions wxyz, not normalised, in the reference's convention: it turns row vectors, so the active
     rotation of column vectors is the conjugate of an object's (see `pose_codec`); a Gaussian's own axes are columns.
-    opacity (N, 1) in (0, 1). min_kernel: smallest standard deviation the scales were built from.
+    opacity (N, 1) in [0, 1]. min_kernel: smallest standard deviation the scales were built from.
     """
 
     position: Tensor
@@ -92,9 +92,8 @@ PLY_FIELDS = (
 def ply_table(gaussians: Gaussians) -> NDArray[np.float32]:
     """Rows of the usual Gaussian-splat PLY, (N, 17): normals zero, opacity as logit, scale as logarithm."""
     g = gaussians.cpu()
-    columns = [
-        g.position, torch.zeros_like(g.position), g.colour, torch.logit(g.opacity), g.scale.log(), g.rotation,
-    ]  # fmt: skip
+    opacity = torch.logit(g.opacity, eps=1e-7)  # a saturated opacity stays finite
+    columns = [g.position, torch.zeros_like(g.position), g.colour, opacity, g.scale.log(), g.rotation]
     return torch.cat(columns, dim=1).float().numpy()
 
 

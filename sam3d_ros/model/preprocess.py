@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3d_ros.types import InputError
+
 Array = NDArray[np.float32]
 
 BOX_FACTOR = 1.2
 IMAGE_SIZE = 518
 
 
-class MaskError(ValueError):
+class MaskError(InputError):
     """The mask cannot be cropped: empty, or thinner than two pixels."""
 
 
@@ -42,7 +44,7 @@ def geometry_inputs(
     """Inputs of the geometry stage.
 
     rgb (H, W, 3) uint8. mask (H, W) bool or uint8 (0 .. 255). pointmap (H', W', 3) in any unit, camera frame x left, y up,
-    z forward, NaN or inf where nothing was measured; of any resolution with the picture's aspect. Raises MaskError.
+    z forward, NaN or inf where nothing was measured; of any resolution with the picture's aspect. Raises InputError; MaskError where the mask is of no use.
     """
     image, alpha = as_float(rgb, mask)
     points = np.moveaxis(np.where(np.isfinite(pointmap), pointmap, np.nan).astype(np.float32), -1, 0)
@@ -66,9 +68,9 @@ def texture_inputs(rgb: NDArray[np.uint8], mask: NDArray[Any], size: int = IMAGE
 def as_float(rgb: NDArray[np.uint8], mask: NDArray[Any]) -> tuple[Array, Array]:
     """(H, W, 3) uint8 and (H, W) bool or uint8 -> (3, H, W) and (1, H, W) in [0, 1]."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ValueError(f"the picture must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
+        raise InputError(f"the picture must be (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
     if mask.shape != rgb.shape[:2]:
-        raise ValueError(f"the mask is {mask.shape}, the picture {rgb.shape[:2]}")
+        raise InputError(f"the mask is {mask.shape}, the picture {rgb.shape[:2]}")
     alpha = mask.astype(np.float64) if mask.dtype == np.bool_ else mask / 255.0
     image = np.moveaxis(rgb / 255.0, -1, 0).astype(np.float32)
     return np.ascontiguousarray(image), alpha[None].astype(np.float32)

@@ -7,6 +7,7 @@ A tensor's name must match exactly one pair, so the map is lossless and a test w
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from . import config as cfg
@@ -301,10 +302,14 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     holds something else than tensors.
     """
     if path.suffix == ".safetensors":
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise CheckpointError(f"{path}: damaged or no safetensors file ({error})") from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Only the zip format can be mapped; older pickles are read whole.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:
         raise CheckpointError(f"{path}: cannot be read as a checkpoint of tensors alone ({error})") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None

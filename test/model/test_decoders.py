@@ -213,4 +213,4 @@ def test_gaussians_stay_near_their_voxel(tiny, shell):
     centre = ((xyz_of(coords) + 0.5) / 16 - 0.5).repeat_interleave(4, dim=0)
     assert (out.position - centre).abs().max() <= 0.75 / 16 + 1e-6
     assert out.scale.min() >= net.config.min_kernel
-    assert ((out.opacity > 0) & (out.opacity < 1)).all()
+    assert ((out.opacity >= 0) & (out.opacity <= 1)).all()

@@ -12,11 +12,11 @@ from sam3d_ros.model.flexicubes import extract
 
 
 def cubes_around(field, resolution, band=1.5):
-    """Active cubes near the zero level of a field of (..., 3) points, with the decoder's channels for it."""
+    """Active cubes inside and near the zero level of a field of (..., 3) points, with the decoder's channels for it."""
     grid = torch.stack(torch.meshgrid(*[torch.arange(resolution)] * 3, indexing="ij"), -1).reshape(-1, 3)
     corners = (grid[:, None] + torch.as_tensor(CORNERS)) / resolution - 0.5
     sdf = field(corners)
-    near = sdf.abs().amin(dim=1) < band / resolution
+    near = sdf.amin(dim=1) < band / resolution
     channels = torch.zeros(int(near.sum()), 101)
     channels[:, :8] = sdf[near] + 1 / resolution
     return channels, grid[near]

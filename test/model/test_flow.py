@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sam3d_ros.model import flow
+from sam3d_ros.types import Cancelled
 
 
 @given(st.integers(1, 60), st.floats(1.0, 6.0))
@@ -103,7 +104,7 @@ def test_passes_of_25_guided_steps(rescale, passes):
 
 def test_progress_and_cancel():
     done = []
-    with pytest.raises(flow.Cancelled, match="after 2 of 5"):
+    with pytest.raises(Cancelled, match="after 2 of 5"):
         flow.sample(
             lambda x, t, d: {"a": 0.0},
             {"a": 0.0},
