@@ -1,5 +1,6 @@
-"""Attention through one door: scaled_dot_product_attention, or xformers where CUDA and xformers really work."""
+"""Attention through one door: scaled_dot_product_attention, or xformers where it works (CUDA)."""
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 from functools import lru_cache
@@ -21,8 +22,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
 def key_bias(valid: Tensor, dtype: torch.dtype) -> Tensor:
     """Additive bias that hides padded keys: valid (W, L) bool -> (W, 1, 1, L).
 
-    The value is finite (half of the dtype's range): -inf would need the NaN guards that exporters add for rows
-    without any key, and a difference of this size already is an exact zero after the softmax.
+    The value is finite (half of the dtype's range): -inf would need the NaN guards that exporters add for
+    rows without any key, and a difference of this size already is an exact zero after the softmax.
     """
     low = torch.finfo(dtype).min / 2
     bias = torch.zeros(valid.shape, dtype=dtype, device=valid.device).masked_fill(~valid, low)
@@ -32,15 +33,15 @@ def key_bias(valid: Tensor, dtype: torch.dtype) -> Tensor:
 def attend_windows(q: Tensor, k: Tensor, v: Tensor, slots: Tensor, rows: Tensor) -> Tensor:
     """Full attention inside each window, nothing between windows; no N x N mask is ever built.
 
-    q, k, v (N, H, D). slots (W, L) int64: which row sits in each slot of each window, N where the slot is empty.
-    rows (N,) int64: the flat slot of each row. Returns (N, H, D).
-    On CUDA with a working xformers the same is computed without padding by its block-diagonal kernel.
+    q, k, v (N, H, D). slots (W, L) int64: which row sits in each slot of each window, N where the slot is
+    empty. rows (N,) int64: the flat slot of each row. Returns (N, H, D).
+    With a working xformers the same is computed without padding by its block-diagonal kernel.
     """
     n = q.shape[0]
     if q.is_cuda and not torch.compiler.is_compiling() and xformers_works():
         return _attend_windows_xformers(q, k, v, slots)
-    padded = [F.pad(x, (0, 0, 0, 0, 0, 1))[slots].transpose(1, 2) for x in (q, k, v)]
-    out = attend(*padded, bias=key_bias(slots < n, q.dtype))
+    q, k, v = (F.pad(x, (0, 0, 0, 0, 0, 1))[slots].transpose(1, 2) for x in (q, k, v))
+    out = attend(q, k, v, key_bias(slots < n, q.dtype))
     return out.transpose(1, 2).flatten(0, 1)[rows]
 
 
@@ -58,7 +59,7 @@ def _attend_windows_xformers(q: Tensor, k: Tensor, v: Tensor, slots: Tensor) -> 
 
 @lru_cache(maxsize=1)
 def xformers_works() -> bool:
-    """True if xformers is installed and its block-diagonal attention runs on this GPU. Probed once per process."""
+    """True if xformers' block-diagonal attention runs on this machine; probed once per process."""
     if not torch.cuda.is_available():
         return False
     try:

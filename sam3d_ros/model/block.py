@@ -1,12 +1,13 @@
 """Parts of a flow transformer block: one token stream's weights, its cross-attention, its modulation.
 
-A block is: modulated self-attention, cross-attention to the condition, modulated MLP (Peebles & Xie 2023, adaLN-zero).
-The geometry flow runs two streams per block, the texture flow one; both use the same `Stream`.
+A block is: modulated self-attention, cross-attention to the condition, modulated MLP (Peebles & Xie 2023,
+adaLN-zero). The geometry flow runs two streams per block, the texture flow one; both use the same `Stream`.
 """
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ EPS = 1e-6
 
 
 class Modulation(NamedTuple):
-    """Shift, scale and gate of both branches, each (B, 1, C); the order is that of the linear layer's output."""
+    """Shift, scale and gate of both branches, each (B, 1, C), in the order of the linear layer's output."""
 
     shift_attn: Tensor
     scale_attn: Tensor
@@ -41,9 +42,11 @@ def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 Context: TypeAlias = Tensor | tuple[Tensor, Tensor] | None
 """What a stream's cross-attention reads:
-(k, v), each (B, H, T, D): projected once per object and kept for all steps (`CrossAttention.keys_values`);
-a tensor (B, T, C_cond): raw condition tokens, read by weight absorption, cheaper when there are only a few queries;
-None: no condition. The published model then sees all-zero tokens, and the result is a constant."""
+
+* (k, v), each (B, H, T, D): projected once per object and kept for all steps (`CrossAttention.keys_values`);
+* a tensor (B, T, C_cond): raw condition tokens, read by weight absorption, cheaper for a few queries;
+* None: no condition. The published model then sees all-zero tokens, and the result is a constant.
+"""
 
 
 class CrossAttention(nn.Module):
@@ -63,7 +66,7 @@ class CrossAttention(nn.Module):
         if isinstance(context, Tensor):
             return self.absorbed(x, context)
         q = self._split(self.q(x))
-        return cast(Tensor, self.out(attend(q, *context).transpose(1, 2).flatten(2)))
+        return self.out(attend(q, *context).transpose(1, 2).flatten(2))
 
     def keys_values(self, condition: Tensor) -> tuple[Tensor, Tensor]:
         """condition (B, T, C_cond) -> keys and values, each (B, H, T, D)."""
@@ -72,14 +75,14 @@ class CrossAttention(nn.Module):
 
     def unconditional(self) -> Tensor:
         """Cross-attention to all-zero tokens: every key equals the bias, so every value is the bias. (C,)."""
-        return cast(Tensor, self.out(self.kv.bias[self.q.out_features :]))
+        return self.out(self.kv.bias[self.q.out_features :])
 
     def absorbed(self, x: Tensor, condition: Tensor) -> Tensor:
         """The same attention with the key and value matrices moved to the query's side.
 
-        q (W_k c + b_k) = (q W_k) c + q b_k, and q b_k cancels in the softmax; the softmax's weights sum to one, so the
-        value bias is added once. The cost grows with queries * T instead of T * C: for 4 layout tokens and 7528
-        condition tokens 0.03 instead of 0.75 TFLOP over the 24 blocks.
+        q (W_k c + b_k) = (q W_k) c + q b_k, and q b_k cancels in the softmax; the softmax's weights sum to
+        one, so the value bias is added once. The cost grows with queries * T instead of T * C: for 4 layout
+        tokens and 7528 condition tokens 0.03 instead of 0.75 TFLOP over the 24 blocks.
         """
         b, n, c = x.shape
         h = self.heads
@@ -91,7 +94,7 @@ class CrossAttention(nn.Module):
         cond = condition[:, None]
         mixed = F.scaled_dot_product_attention(probes, cond, cond, scale=scale).reshape(b, h, n, -1)
         values = mixed @ w_v.reshape(h, c // h, -1).transpose(1, 2)
-        return cast(Tensor, self.out(values.transpose(1, 2).flatten(2) + self.kv.bias[c:]))
+        return self.out(values.transpose(1, 2).flatten(2) + self.kv.bias[c:])
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, L, C) -> (B, H, L, D)."""
@@ -143,8 +146,8 @@ class FlowBlock(nn.Module):
 class TwoStreamBlock(nn.Module):
     """A block of the mixture of transformers: own weights per stream, shared modulation, one-way attention.
 
-    Shape tokens attend to shape tokens only; layout tokens attend to layout and shape tokens. Hence the shape never
-    depends on the layout, and a shape trajectory can be reused for other layouts.
+    Shape tokens attend to shape tokens only; layout tokens attend to layout and shape tokens. Hence the shape
+    never depends on the layout, and a shape trajectory can be reused for other layouts.
     """
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, condition_width: int) -> None:
@@ -154,7 +157,7 @@ class TwoStreamBlock(nn.Module):
         self.layout = Stream(width, heads, mlp_ratio, condition_width)
 
     def shape_step(self, x: Tensor, m: Modulation, context: Context) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """x (B, N, C) -> x after the block, and the shape keys and values (B, H, N, D) the layout stream reads."""
+        """x (B, N, C) -> x after the block, and the keys and values (B, H, N, D) for the layout stream."""
         q, k, v = self.shape.queries_keys_values(x, m)
         return self.shape.update(x, attend(q, k, v), m, context), (k, v)
 

@@ -1,5 +1,9 @@
-"""Condition embedders: two views (crop, full frame) of picture, mask and pointmap as one list of tokens (paper section 3)."""
+"""Condition embedders: picture, mask and pointmap in two views as one list of tokens (paper section 3).
 
+The views are a crop around the object and the full frame.
+"""
+
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
@@ -57,8 +61,9 @@ class ConditionEmbedder(nn.Module):
         return [name for name, view in VIEWS.items() if view.encoder in self.encoders]
 
     def forward(self, inputs: Mapping[str, Tensor], drop: Collection[str] = ()) -> Tensor:
-        """inputs by view name: images (B, 3, S, S), masks (B, 1, S, S), pointmaps (B, 3, S, S) -> (B, T, width).
+        """All views as tokens, (B, T, width).
 
+        inputs by view name: images (B, 3, S, S), masks (B, 1, S, S), pointmaps (B, 3, S, S).
         Views in `drop` keep their places with all-zero tokens (modality dropout of the training).
         """
         tokens = {name: self.embed(name, inputs[name]) for name in self.views}
@@ -71,7 +76,7 @@ class ConditionEmbedder(nn.Module):
             features = self.encoders["point"](x)
         else:
             features = self.encoders[encoder](x, prenorm=self.config.prenorm)
-        return self.projections[encoder](features) + self.positions[position]  # type: ignore[no-any-return]
+        return self.projections[encoder](features) + self.positions[position]
 
     def join(self, tokens: Mapping[str, Tensor]) -> Tensor:
         """Tokens of all views, each (B, T_view, width), in their order -> (B, T, width)."""

@@ -24,7 +24,7 @@ MAX_VOXELS = 42_000
 
 @dataclass(frozen=True)
 class DinoConfig:
-    """DINOv2 vision transformer with registers (Oquab et al. 2023, Darcet et al. 2024); default ViT-L/14-reg."""
+    """DINOv2 vision transformer with registers; the default is ViT-L/14-reg."""
 
     image_size: int = 518
     patch_size: int = 14
@@ -60,8 +60,9 @@ class PointPatchConfig:
 class ConditionConfig:
     """Condition embedder of one stage: what the picture says, as tokens.
 
-    `point` is None in the texture stage, which sees no pointmap. `prenorm` takes DINO's tokens before its final norm,
-    registers included (texture stage); otherwise the normed class and patch tokens (geometry stage).
+    `point` is None in the texture stage, which sees no pointmap. `prenorm` takes DINO's tokens before its
+    final norm, registers included (texture stage); otherwise the normed class and patch tokens (geometry
+    stage).
     """
 
     dino: DinoConfig = field(default_factory=DinoConfig)

@@ -1,9 +1,11 @@
 """Published checkpoints -> one safetensors file per network under our names, with a manifest.
 
-`convert` writes tensor by tensor from memory-mapped sources, so its own memory is that of the largest tensor. A network
-whose output is complete (manifest entry, size and hash agree) is not written again, so a stopped run can be resumed.
+`convert` writes tensor by tensor from memory-mapped sources, so its own memory is that of the largest tensor.
+A network whose output is complete (manifest entry, size and hash agree) is not written again, so a stopped
+run can be resumed.
 """
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 import hashlib
@@ -18,15 +20,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .published import NETWORKS, CheckpointError, Network, read_checkpoint, select
+from .published import NETWORKS, read_checkpoint, select
+from .published_names import CheckpointError
 
 Dtype = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SAFETENSORS_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 OPTIONAL = ("occupancy_encoder", "slat_encoder")
 LICENCE = (
-    "Converted from checkpoints that the user downloaded. They are under Meta's SAM License; sam3d_ros neither ships nor "
-    "sublicenses them."
+    "Converted from checkpoints that the user downloaded. They are under Meta's SAM License; sam3d_ros "
+    "neither ships nor sublicenses them."
 )
 Progress = Callable[[str, int, int], None]
 """progress(network, bytes written, bytes of this network)."""
@@ -36,8 +39,9 @@ def convert(checkpoints: Path, out: Path, dtype: Dtype = "bf16", progress: Progr
     """Convert every network of a download; returns the manifest's path.
 
     checkpoints: folder with ss_generator.ckpt, slat_generator.ckpt, ss_decoder.ckpt, slat_decoder_mesh.ckpt,
-    slat_decoder_gs.ckpt and slat_decoder_gs_4.ckpt (`.safetensors` of the same names work too); the two encoders are
-    converted where they are there. Raises CheckpointError where a file is missing or does not hold what it should.
+    slat_decoder_gs.ckpt and slat_decoder_gs_4.ckpt (`.safetensors` of the same names work too); the two
+    encoders are converted where they are there. Raises CheckpointError where a file is missing or does not
+    hold what it should.
     """
     sources = find_sources(checkpoints)
     out.mkdir(parents=True, exist_ok=True)
@@ -114,8 +118,8 @@ def write_safetensors(
 ) -> str:
     """Write tensors one at a time, cast to a dtype; returns the file's SHA-256.
 
-    The safetensors library serialises all tensors at once, which would double the memory of the largest checkpoint. The
-    file appears under its name only when it is complete.
+    The safetensors library serialises all tensors at once, which would double the memory of the largest
+    checkpoint. The file appears under its name only when it is complete.
     """
     size = torch.empty((), dtype=dtype).element_size()
     header: dict[str, Any] = {"__metadata__": metadata}
@@ -141,7 +145,7 @@ def write_safetensors(
         written = 0
         for tensor in state.values():
             data = tensor.detach().to(dtype).contiguous().reshape(-1).view(torch.uint8).numpy()
-            put(memoryview(data))
+            put(data.data)
             written += data.nbytes
             if progress:
                 progress(written, end)

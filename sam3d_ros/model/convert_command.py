@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def run(checkpoints: Path, out: Path, dtype: Dtype) -> int:
-    """Convert and report; returns the exit code (1: a checkpoint is not as it should be, 130: interrupted)."""
+    """Convert and report; returns the exit code (1: unfit checkpoint, 130: interrupted)."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from .convert import convert
-    from .published import CheckpointError
+    from .published_names import CheckpointError
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns) as bars:

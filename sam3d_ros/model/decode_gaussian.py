@@ -1,5 +1,6 @@
-"""Gaussian decoder: every voxel of the structured latent becomes 32 (or 4) coloured Gaussians (paper section 3)."""
+"""Gaussian decoder: every voxel of the structured latent becomes 32 or 4 Gaussians (paper section 3)."""
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 import math
@@ -27,7 +28,7 @@ class GaussianDecoder(nn.Module):
     def forward(self, x: Tensor, xyz: Tensor, windows: WindowPair) -> Tensor:
         """x (N, 8), xyz (N, 3) -> raw head output (N, 14 n) fp32; `gaussians` reads it."""
         h = layer_norm(self.trunk(x, xyz, windows).float(), eps=1e-5)
-        return self.out_layer(h.to(self.out_layer.weight.dtype)).float()  # type: ignore[no-any-return]
+        return self.out_layer(h.to(self.out_layer.weight.dtype)).float()
 
     def gaussians(self, raw: Tensor, xyz: Tensor) -> Gaussians:
         """Head output (N, 14 n) of one object -> its Gaussians, voxel-major.
@@ -46,19 +47,24 @@ class GaussianDecoder(nn.Module):
             colour=colour.reshape(-1, 3),
             scale=activate_scale(scale.reshape(-1, 3), cfg.scale_bias, cfg.min_kernel),
             rotation=rotation.reshape(-1, 4) * cfg.rotation_gain + unturned,
-            opacity=torch.sigmoid(opacity.reshape(-1, 1) + math.log(cfg.opacity_bias / (1 - cfg.opacity_bias))),
+            opacity=torch.sigmoid(
+                opacity.reshape(-1, 1) + math.log(cfg.opacity_bias / (1 - cfg.opacity_bias))
+            ),
             min_kernel=cfg.min_kernel,
         )
 
 
 def activate_scale(raw: Tensor, scale_bias: float, min_kernel: float) -> Tensor:
-    """Standard deviations: softplus, `scale_bias` at raw 0, combined with the smallest kernel as variances."""
+    """Standard deviations: softplus, `scale_bias` at raw 0, the smallest kernel added as a variance."""
     smooth = F.softplus(raw + inverse_softplus(scale_bias))
     return torch.sqrt(smooth**2 + min_kernel**2)
 
 
 def start_offsets(n: int, spread: float) -> Tensor:
-    """Raw offsets whose tanh is the Hammersley pattern [i/n, radical inverse 2, radical inverse 3] on [-1, 1] / spread."""
+    """Raw offsets (n, 3) whose tanh is a Hammersley pattern on [-1, 1]^3 / spread.
+
+    Point i of the pattern is [i/n, radical inverse in base 2, radical inverse in base 3].
+    """
     points = [[i / n, radical_inverse(i, 2), radical_inverse(i, 3)] for i in range(n)]
     return torch.atanh((2 * torch.tensor(points) - 1) / spread)
 

@@ -1,15 +1,19 @@
-"""Mesh decoder: structured latent on 64^3 to signed distance, deformation, weights and colours on cubes of 256^3.
+"""Mesh decoder: structured latent on 64^3 voxels to surface parameters and colours on cubes of 256^3.
 
 `flexicubes` turns the result into triangles (paper section 3, mesh decoder).
 """
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import MeshDecoderConfig
+from .layers import Modules
 from .slat_trunk import SlatTrunk, WindowPair
 from .sparse import GroupNorm, SubmanifoldConv, child_neighbours, parity_conv, subdivide
 
@@ -28,8 +32,8 @@ class Upsample(nn.Module):
     def forward(self, x: Tensor, neighbours: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (N, C_in), neighbours (N, 27) -> (8 N, C_out) and the children's neighbours (8 N, 27).
 
-        Norm and activation act on each voxel alone or on sums over all voxels, so they commute with the subdivision: the
-        first convolution runs on the parents by parity, the skip on the parents too.
+        Norm and activation act on each voxel alone or on sums over all voxels, so they commute with the
+        subdivision: the first convolution runs on the parents by parity, the skip on the parents too.
         """
         finer = child_neighbours(neighbours)
         h = parity_conv(F.silu(self.norm1(x, batch)), neighbours, self.conv1.weight, self.conv1.bias)
@@ -46,8 +50,8 @@ class MeshDecoder(nn.Module):
         self.config = config
         self.trunk = SlatTrunk(config.trunk)
         widths = (config.trunk.width, *config.channels)
-        self.upsample = nn.ModuleList(
-            Upsample(a, b, config.norm_groups) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        self.upsample: Modules[Upsample] = Modules(
+            Upsample(a, b, config.norm_groups) for a, b in pairwise(widths)
         )
         self.out_layer = nn.Linear(widths[-1], config.out_channels)
 
@@ -65,7 +69,7 @@ class MeshDecoder(nn.Module):
         for block in self.upsample:
             h, neighbours = block(h, neighbours, batch)
             batch = None if batch is None else batch.repeat_interleave(8)
-        return self.out_layer(h.to(self.out_layer.weight.dtype)).float()  # type: ignore[no-any-return]
+        return self.out_layer(h.to(self.out_layer.weight.dtype)).float()
 
 
 def cube_coords(xyz: Tensor, levels: int = 2) -> Tensor:

@@ -1,8 +1,10 @@
-"""DINOv2 image encoder with registers (Oquab et al. 2023; Darcet et al. 2024), the picture's way into both stages."""
+"""DINOv2 image encoder with registers, the picture's way into both stages.
 
+Oquab et al. 2023 (DINOv2); Darcet et al. 2024 (registers).
+"""
+
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
-
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from .attention import attend
 from .config import DinoConfig
-from .layers import LayerNorm, Mlp, layer_norm
+from .layers import LayerNorm, Mlp, Modules, layer_norm
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -29,7 +31,7 @@ class SelfAttention(nn.Module):
         """x (B, L, C) -> (B, L, C)."""
         b, n, c = x.shape
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        return cast(Tensor, self.proj(attend(q, k, v).transpose(1, 2).reshape(b, n, c)))
+        return self.proj(attend(q, k, v).transpose(1, 2).reshape(b, n, c))
 
 
 class VitBlock(nn.Module):
@@ -63,8 +65,9 @@ class Dino(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, c))
         self.register_tokens = nn.Parameter(torch.zeros(1, config.registers, c))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.grid**2, c))
-        self.mask_token = nn.Parameter(torch.zeros(1, c))  # of the pre-training only; kept for a lossless round trip
-        self.blocks = nn.ModuleList(
+        # Used by DINO's pre-training only; kept so that a checkpoint survives the way there and back.
+        self.mask_token = nn.Parameter(torch.zeros(1, c))
+        self.blocks: Modules[VitBlock] = Modules(
             VitBlock(c, config.heads, config.mlp_ratio, layer_scale=True) for _ in range(config.depth)
         )
         self.norm = LayerNorm(c, eps=1e-6)
@@ -73,7 +76,7 @@ class Dino(nn.Module):
         """image (B, 1 or 3, H, W) in [0, 1] -> tokens.
 
         prenorm False: (B, 1 + P, C), the normed class and patch tokens.
-        prenorm True: (B, 1 + R + P, C), all tokens before the trained norm, normalised without gain (eps 1e-5).
+        prenorm True: (B, 1 + R + P, C), all tokens before the trained norm, normalised without gain.
         """
         size = (self.config.image_size, self.config.image_size)
         x = self.tokens(normalise(F.interpolate(image, size, mode="bilinear", align_corners=False)))
@@ -83,7 +86,7 @@ class Dino(nn.Module):
         return torch.cat([x[:, :1], x[:, 1 + self.config.registers :]], dim=1)
 
     def tokens(self, image: Tensor) -> Tensor:
-        """Normalised image (B, 3, H, W), sides multiples of the patch -> (B, 1 + R + P, C) before the final norm."""
+        """Normalised image (B, 3, H, W) -> all tokens (B, 1 + R + P, C) before the final norm."""
         image = image.to(self.patch_embed.weight.dtype)
         rows, cols = image.shape[2] // self.config.patch_size, image.shape[3] // self.config.patch_size
         patches = self.patch_embed(image).flatten(2).transpose(1, 2)
@@ -97,7 +100,7 @@ class Dino(nn.Module):
         return x
 
     def positions(self, rows: int, cols: int) -> Tensor:
-        """Position embedding for a grid of patches, (1, 1 + rows * cols, C); bicubic where the grid is not the trained."""
+        """Positions of a grid of patches, (1, 1 + rows * cols, C); bicubic where not the trained grid."""
         grid = self.config.grid
         if (rows, cols) == (grid, grid):
             return self.pos_embed
@@ -107,7 +110,7 @@ class Dino(nn.Module):
 
 
 def normalise(image: Tensor) -> Tensor:
-    """(B, 1 or 3, H, W) in [0, 1] -> (B, 3, H, W) with ImageNet's mean and deviation; masks are treated as pictures."""
+    """(B, 1 or 3, H, W) in [0, 1] -> (B, 3, H, W) with ImageNet's mean and deviation; masks too."""
     mean = torch.tensor(IMAGENET_MEAN, device=image.device, dtype=image.dtype)[:, None, None]
     std = torch.tensor(IMAGENET_STD, device=image.device, dtype=image.dtype)[:, None, None]
     return (image.expand(-1, 3, -1, -1) - mean) / std

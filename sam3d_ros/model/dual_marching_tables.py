@@ -1,15 +1,15 @@
 """Tables of dual marching cubes, derived from first principles: which edges of a cube form which dual vertex.
 
-A cube's corners are inside or outside; the surface crosses the edges between the two kinds. On each face the crossed edges
-are joined in pairs, and every closed loop of joined edges becomes one dual vertex (Nielson 2004). On an ambiguous face
-(inside corners on a diagonal) all four edges are crossed; there each pair encloses one inside corner, so diagonal inside
-corners are kept apart.
+A cube's corners are inside or outside; the surface crosses the edges between the two kinds. On each face the
+crossed edges are joined in pairs, and every closed loop of joined edges becomes one dual vertex (Nielson
+2004). On an ambiguous face (inside corners on a diagonal) all four edges are crossed; there each pair
+encloses one inside corner, so diagonal inside corners are kept apart.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,11 @@ EDGES = np.array(
 """Corner pairs of the twelve edges, in the order of the decoder's weight channels."""
 
 
-class Tables(NamedTuple):
+@dataclass(frozen=True)
+class Tables:
     """group (256, 12): dual vertex of each edge, -1 where not crossed. count (256,): dual vertices per case.
 
-    ambiguous (256, 3): for cases that may join wrongly with a neighbour, the step to that neighbour; else zero.
+    ambiguous (256, 3): for cases that may join wrongly with a neighbour, the step to it; else zero.
     A case has bit k set where corner k is inside.
     """
 
@@ -46,8 +47,9 @@ def tables() -> Tables:
         inside = (case >> np.arange(8) & 1).astype(bool)
         pairs, crossed_faces = _pairs(inside)
         group[case] = _loops(inside, pairs)
-        # A face crossed four times by one loop: if the cube beyond does the same, the two dual vertices would be joined by
-        # two sheets, and the mesh would not be manifold. Only cases with one ambiguous face can do that.
+        # A face crossed four times by one loop: if the cube beyond does the same, the two dual vertices would
+        # be joined by two sheets, and the mesh would not be manifold. Only cases with one ambiguous face can
+        # do that.
         if len(crossed_faces) == 1:
             step, edges = crossed_faces[0]
             if len(set(group[case][edges])) == 1:
@@ -62,7 +64,9 @@ def _pairs(inside: NDArray[np.bool_]) -> tuple[list[tuple[int, int]], list[tuple
     for axis in range(3):
         for side in (0, 1):
             on_face = CORNERS[:, axis] == side
-            edges = [e for e, (a, b) in enumerate(EDGES) if on_face[a] and on_face[b] and inside[a] != inside[b]]
+            edges = [
+                e for e, (a, b) in enumerate(EDGES) if on_face[a] and on_face[b] and inside[a] != inside[b]
+            ]
             if len(edges) == 2:
                 pairs.append((edges[0], edges[1]))
             elif len(edges) == 4:

@@ -1,11 +1,12 @@
 """From cube values to triangles: FlexiCubes (Shen et al. 2023) on active cubes only.
 
-A grid vertex without an active cube counts as outside (signed distance +1), so the only inactive cubes that carry surface
-are those touching an active vertex inside the object. Cubes and vertices are found through flat lookup grids; nothing
-but these is dense. All sums are gathers in a fixed order, so the result is deterministic on every device, and it is
-differentiable with respect to the cube values.
+A grid vertex without an active cube counts as outside (signed distance +1), so the only inactive cubes that
+carry surface are those touching an active vertex inside the object. Cubes and vertices are found through flat
+lookup grids; nothing but these is dense. All sums are gathers in a fixed order, so the result is
+deterministic on every device, and it is differentiable with respect to the cube values.
 """
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -18,8 +19,9 @@ from .dual_marching_tables import CORNERS, EDGES, tables
 
 
 class SurfaceMesh(NamedTuple):
-    """vertices (V, 3) in the object's cube [-0.5, 0.5]^3, faces (F, 3) int64 counter-clockwise seen from outside.
+    """A triangle mesh.
 
+    vertices (V, 3) in the object's cube [-0.5, 0.5]^3, faces (F, 3) int64 counter-clockwise from outside.
     attributes (V, 6) in (0, 1): colour rgb, then a normal as the decoder encodes it.
     """
 
@@ -114,7 +116,7 @@ def _active_vertices(coords: Tensor, corners: Tensor, resolution: int) -> Tensor
 def _vertex_means(
     values: CubeValues, vertices: Tensor, cube_at: Tensor, corners: Tensor, resolution: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Corner values averaged over the active cubes that share a vertex: sdf (V, 1), deform (V, 3), attributes (V, 6)."""
+    """Corner values averaged over the active cubes at a vertex: (V, 1), (V, 3), (V, 6)."""
     stacked = torch.cat([values.sdf[..., None], values.deform, values.attributes], dim=-1)  # (M, 8, 10)
     total = stacked.new_zeros(len(vertices), 10)
     number = stacked.new_zeros(len(vertices), 1)
@@ -157,7 +159,7 @@ def _resolve(case: Tensor, cubes: Tensor, surface_at: Tensor) -> Tensor:
 
 
 def _cube_weights(weights: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """alpha (S, 8) per corner, beta (S, 12) per edge, gamma (S,) per cube; inactive cubes (row -1) have raw weights 0."""
+    """alpha (S, 8) per corner, beta (S, 12) per edge, gamma (S,); raw weights are 0 where row is -1."""
     raw = torch.where((row < 0)[:, None], 0.0, weights[row.long().clamp(min=0)])
     alpha = 0.99 * torch.tanh(raw[:, 12:20]) + 1
     beta = 0.99 * torch.tanh(raw[:, :12]) + 1
@@ -194,8 +196,8 @@ def _faces(
 ) -> Tensor:
     """Two triangles for every crossed grid edge that four cubes share.
 
-    An edge is looked at from the cube whose corner 0 it starts at; `inside` (S,) is the sign of that corner. The quad
-    is split along the diagonal with the larger product of gamma.
+    An edge is looked at from the cube whose corner 0 it starts at; `inside` (S,) is the sign of that corner.
+    The quad is split along the diagonal with the larger product of gamma.
     """
     parts = []
     for axis in range(3):
@@ -213,8 +215,8 @@ def _faces(
         g = torch.stack([c[1] for c in corner], dim=1)
         flip = ~inside[rows]
         quad = torch.where(flip[:, None], quad.flip(1), quad)
-        # Equal products (inactive cubes) are decided by the sign of the edge's first corner in EDGES, which turns the quad's
-        # starting point in the published extraction.
+        # Equal products (inactive cubes) are decided by the sign of the edge's first corner in EDGES, which
+        # turns the quad's starting point in the published extraction.
         near, far = g[:, 0] * g[:, 2], g[:, 1] * g[:, 3]
         prefer_near = inside[rows] if EDGES[_edge(0, axis)][0] == 0 else ~inside[rows]
         split = torch.where(prefer_near, near >= far, near > far) ^ flip

@@ -1,8 +1,8 @@
-"""Sampling: rectified flow and its shortcut form (paper section 3 and appendix; Frans et al. 2024). No torch needed.
+"""Sampling: rectified flow and its shortcut form (paper section 3; Frans et al. 2024). No torch needed.
 
-The state is a dict of arrays by latent name, numpy or torch alike; the velocity is any callable, so a torch module, an
-ONNX Runtime session and a TensorRT engine are sampled by the same code. x_t = (1 - t) x_0 + t x_1: noise at t = 0, data
-at t = 1, and the velocity is x_1 - x_0.
+The state is a dict of arrays by latent name, numpy or torch alike; the velocity is any callable, so a torch
+module, an ONNX Runtime session and a TensorRT engine are sampled by the same code. x_t = (1 - t) x_0 + t x_1:
+noise at t = 0, data at t = 1, and the velocity is x_1 - x_0.
 
     velocity = guided(conditional, unconditional, Guidance(7.0))       # 25 steps, guidance
     x = sample(velocity, noise, time_steps(25, rescale=3))
@@ -33,8 +33,9 @@ GEOMETRY_NOISE_ORDER = ("rotation", "scale", "shape", "translation", "translatio
 class Guidance:
     """Classifier-free guidance v = (1 + s) v_cond - s v_uncond inside an interval of the flow time.
 
-    strength: for every latent without an entry in `per_latent`. interval: both ends inclusive, in thousandths;
-    outside of it only the conditional pass runs. Published: 7 on [0, 500] for geometry, 1 on [0, 500] for texture.
+    strength: for every latent without an entry in `per_latent`. interval: both ends inclusive, in
+    thousandths; outside of it only the conditional pass runs. Published: 7 on [0, 500] for geometry, 1 on [0,
+    500] for texture.
     """
 
     strength: float
@@ -50,12 +51,12 @@ class Guidance:
 def time_steps(steps: int, rescale: float = 1.0, dtype: type = np.float64) -> NDArray[Any]:
     """Times of the Euler steps, (steps + 1,) from 0 to 1.
 
-    u / (1 + (rescale - 1)(1 - u)) on an even grid u: rescale 3 spends more steps near the noise (geometry), 1 is even.
-    The published geometry model computes in float64, the texture model in float32.
+    u / (1 + (rescale - 1)(1 - u)) on an even grid u: rescale 3 spends more steps near the noise (geometry), 1
+    is even. The published geometry model computes in float64, the texture model in float32.
     """
     if steps < 1:
         raise ValueError(f"at least one step is needed, not {steps}")
-    u = np.linspace(0.0, 1.0, steps + 1).astype(dtype)
+    u: NDArray[Any] = np.linspace(0.0, 1.0, steps + 1).astype(dtype)
     if rescale == 1.0:
         return u
     return (u / (1.0 + (rescale - 1.0) * (1.0 - u))).astype(dtype)
@@ -85,9 +86,9 @@ def sample(
 ) -> State:
     """Euler integration of the velocity from noise to data.
 
-    noise: latents by name, any leading batch axis. times: from `time_steps`. step: 0 for flow matching; 1 / steps for
-    the distilled (shortcut) mode, constant even where the times are rescaled. on_step(done, total) reports progress;
-    should_stop is asked before every step and raises `Cancelled` when it says so.
+    noise: latents by name, any leading batch axis. times: from `time_steps`. step: 0 for flow matching; 1 /
+    steps for the distilled (shortcut) mode, constant even where the times are rescaled. on_step(done, total)
+    reports progress; should_stop is asked before every step and raises `Cancelled` when it says so.
     """
     x = dict(noise)
     total = len(times) - 1
@@ -107,7 +108,7 @@ def draw_noise(
     randn: Callable[[tuple[int, ...]], Any],
     order: tuple[str, ...] = GEOMETRY_NOISE_ORDER,
 ) -> State:
-    """Standard normal noise for every latent, drawn in a fixed order so that a seed means the same everywhere.
+    """Standard normal noise for every latent, in a fixed order so that a seed always means the same.
 
     shapes: by latent name. randn: e.g. `numpy.random.default_rng(seed).standard_normal`, or
     `functools.partial(torch.randn, generator=g)`. Names outside `order` follow alphabetically.

@@ -1,5 +1,6 @@
 """3-D Gaussians as plain tensors with their physical values, and their exports."""
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 import dataclasses
@@ -20,11 +21,12 @@ SH_DC = 0.28209479177387814
 class Gaussians:
     """N Gaussians in one frame. Everything is activated: nothing has to be squashed before use.
 
-    position (N, 3), in the object's cube [-0.5, 0.5]^3 (z up) or in metres after placing.
-    colour (N, 3) coefficients of the constant spherical harmonic. scale (N, 3) standard deviations, units of position.
-    rotation (N, 4) quaternions wxyz, not normalised, in the reference's convention: it turns row vectors, so the active
-    rotation of column vectors is the conjugate of an object's (see `pose_codec`); a Gaussian's own axes are columns.
-    opacity (N, 1) in [0, 1]. min_kernel: smallest standard deviation the scales were built from.
+    position (N, 3): in the object's cube [-0.5, 0.5]^3 (z up), or in metres after placing.
+    colour (N, 3): coefficients of the constant spherical harmonic.
+    scale (N, 3): standard deviations, in the units of position.
+    rotation (N, 4): quaternions wxyz, not normalised; they turn the Gaussian's axes (column vectors).
+    opacity (N, 1): in [0, 1].
+    min_kernel: the smallest standard deviation, part of every scale.
     """
 
     position: Tensor
@@ -49,15 +51,15 @@ class Gaussians:
 
     def cpu(self) -> Gaussians:
         """The same on the CPU, detached."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Gaussians(**{k: v.detach().cpu() if isinstance(v, Tensor) else v for k, v in fields.items()})
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Gaussians(**{k: v.detach().cpu() if isinstance(v, Tensor) else v for k, v in values.items()})
 
 
 def concatenate(parts: list[Gaussians]) -> Gaussians:
     """All Gaussians of several sets that share a frame.
 
-    A scale is made of a learned part and the set's smallest kernel, added as variances; the joined set has one smallest
-    kernel, so each scale exchanges its own for the common one.
+    A scale is made of a learned part and the set's smallest kernel, added as variances; the joined set has
+    one smallest kernel, so each scale exchanges its own for the common one.
     """
     if not parts:
         raise ValueError("nothing to concatenate")
@@ -69,9 +71,10 @@ def concatenate(parts: list[Gaussians]) -> Gaussians:
 
 
 def to_points(gaussians: Gaussians, min_opacity: float = 0.0) -> NDArray[Any]:
-    """Coloured points as a structured array with fields x, y, z (float32) and rgb (float32 holding packed 0x00RRGGBB).
+    """Coloured points as a structured array.
 
-    This is the memory layout of a sensor_msgs/PointCloud2 with point_step 16. Gaussians below `min_opacity` are left out.
+    Fields x, y, z (float32) and rgb (float32 that holds packed 0x00RRGGBB). This is the memory
+    layout of a sensor_msgs/PointCloud2 with point_step 16. Gaussians below `min_opacity` are left out.
     """
     g = gaussians.cpu()
     keep = (g.opacity[:, 0] >= min_opacity).numpy()

@@ -4,6 +4,7 @@ It moves noise to data in the joint space of a shape latent (16^3 voxels x 8 cha
 (rotation, translation, scale, translation_scale), given condition tokens. `flow` holds the sampler.
 """
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from .block import Modulation, TwoStreamBlock
 from .config import LAYOUT_LATENTS, GeometryConfig
-from .layers import ScalarEmbedding, dense_grid, grid_sinusoid, layer_norm
+from .layers import Modules, NamedModules, ScalarEmbedding, dense_grid, grid_sinusoid, layer_norm
 
 
 class GeometryContext(NamedTuple):
@@ -43,11 +44,11 @@ class Latent(nn.Module):
     def embed(self, x: Tensor) -> Tensor:
         """x (B, N, channels) -> (B, N, C)."""
         weight = self.embed_layer.weight
-        return self.embed_layer(x.to(weight.dtype)) + self.position.to(weight.dtype)  # type: ignore[no-any-return]
+        return self.embed_layer(x.to(weight.dtype)) + self.position.to(weight.dtype)
 
     def readout(self, h: Tensor) -> Tensor:
         """h (B, N, C) -> (B, N, channels) fp32."""
-        return self.readout_layer(layer_norm(h, eps=1e-5)).float()  # type: ignore[no-any-return]
+        return self.readout_layer(layer_norm(h, eps=1e-5)).float()
 
 
 class GeometryFlow(nn.Module):
@@ -60,13 +61,13 @@ class GeometryFlow(nn.Module):
         self.time_embed = ScalarEmbedding(c)
         self.step_embed = ScalarEmbedding(c)
         positions = grid_sinusoid(dense_grid(config.grid), c)
-        self.latents = nn.ModuleDict(
+        self.latents: NamedModules[Latent] = NamedModules(
             {
                 name: Latent(n, c, positions if name == "shape" else torch.zeros(1, c), name != "shape")
                 for name, n in config.channels.items()
             }
         )
-        self.blocks = nn.ModuleList(
+        self.blocks: Modules[TwoStreamBlock] = Modules(
             TwoStreamBlock(c, config.heads, config.mlp_ratio, config.condition_width)
             for _ in range(config.depth)
         )
@@ -76,9 +77,11 @@ class GeometryFlow(nn.Module):
     ) -> dict[str, Tensor]:
         """Velocity of every latent.
 
-        x: latents by name, shape (B, grid^3, 8), layout latents (B, 1, channels). t (B,) flow time in thousandths
-        (0 noise, 1000 data), d (B,) step size in thousandths (0: plain flow matching), None only for networks that
-        were trained without a step embedding. context: from `prepare`, None for the guidance's unconditional branch.
+        x: latents by name, shape (B, grid^3, 8), layout latents (B, 1, channels).
+        t (B,): flow time in thousandths, 0 noise, 1000 data.
+        d (B,): step size in thousandths, 0 for plain flow matching; None only for networks that were trained
+        without a step embedding.
+        context: from `prepare`; None for the guidance's unconditional branch.
         """
         e = self.embed_time(t, d)
         shape, layout = self.latents["shape"].embed(x["shape"]), self.embed_layout(x)
@@ -91,7 +94,10 @@ class GeometryFlow(nn.Module):
     def shape_velocity(
         self, shape: Tensor, t: Tensor, d: Tensor | None, context: GeometryContext | None
     ) -> tuple[Tensor, Tensor]:
-        """Shape stream alone: velocity (B, grid^3, 8), and what `layout_velocity` needs (depth, 2, B, H, grid^3, D)."""
+        """Shape stream alone: its velocity (B, grid^3, 8), and its keys and values for `layout_velocity`.
+
+        The latter are (depth, 2, B, H, grid^3, D).
+        """
         e = self.embed_time(t, d)
         h = self.latents["shape"].embed(shape)
         kept = []
@@ -112,7 +118,8 @@ class GeometryFlow(nn.Module):
         """Layout stream alone, from the keys and values that `shape_velocity` gave at the same t and d.
 
         Four tokens instead of 4100: other layout seeds for the same shape at about 2 % of a full pass.
-        condition: the raw tokens (B, T, C_cond) or None. B may exceed that of shape_kv and condition where these are 1.
+        condition: the raw tokens (B, T, C_cond) or None. Where condition and shape_kv have a batch of 1, x
+        may have any.
         """
         e = self.embed_time(t, d)
         h = self.embed_layout(x)

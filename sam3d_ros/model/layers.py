@@ -1,12 +1,34 @@
-"""Small layers used by several networks. Norms and embeddings are computed in fp32 and returned in the input's dtype."""
+"""Small layers used by several networks; norms and embeddings are computed in fp32 for any input dtype."""
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Modules(nn.ModuleList, Generic[M]):
+    """A ModuleList whose items have a known type."""
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, index: int) -> M: ...  # type: ignore[override]
+        def __iter__(self) -> Iterator[M]: ...
+
+
+class NamedModules(nn.ModuleDict, Generic[M]):
+    """A ModuleDict whose values have a known type."""
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, key: str) -> M: ...
 
 
 def layer_norm(x: Tensor, eps: float, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
@@ -38,7 +60,10 @@ class HeadNorm(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear, GELU, Linear. `approximate` is "none" (DINO, point encoder) or "tanh" (flow transformers, decoders)."""
+    """Linear, GELU, Linear.
+
+    `approximate` is "none" (DINO, point encoder) or "tanh" (flow transformers, decoders).
+    """
 
     def __init__(self, width: int, hidden: int, approximate: str) -> None:
         super().__init__()
@@ -48,7 +73,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., C) -> (..., C)."""
-        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))  # type: ignore[no-any-return]
+        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
 
 
 class SwiGlu(nn.Module):
@@ -62,11 +87,11 @@ class SwiGlu(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., width_in) -> (..., width_out)."""
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))  # type: ignore[no-any-return]
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
 
 
 class ScalarEmbedding(nn.Module):
-    """A scalar (flow time or step size, already times 1000) as a vector: 256 sinusoids and a two-layer MLP."""
+    """Flow time or step size in thousandths as a vector: 256 sinusoids and a two-layer MLP."""
 
     frequencies = 128
     max_period = 10_000.0
@@ -81,14 +106,14 @@ class ScalarEmbedding(nn.Module):
         k = torch.arange(self.frequencies, dtype=torch.float32, device=t.device)
         angles = t.float()[:, None] * torch.exp(-math.log(self.max_period) * k / self.frequencies)
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        return self.fc2(F.silu(self.fc1(waves.to(self.fc1.weight.dtype))))  # type: ignore[no-any-return]
+        return self.fc2(F.silu(self.fc1(waves.to(self.fc1.weight.dtype))))
 
 
 def grid_sinusoid(coords: Tensor, width: int) -> Tensor:
     """Sinusoids of integer grid coordinates.
 
-    coords (N, 3) -> (N, width) fp32: for each axis [sin(p f), cos(p f)] with f_j = 10000^(-j/m), m = width // 6;
-    the axes are concatenated and the rest is zero.
+    coords (N, 3) -> (N, width) fp32: for each axis [sin(p f), cos(p f)] with f_j = 10000^(-j/m) and
+    m = width // 6; the axes are concatenated and the rest is zero.
     """
     m = width // 3 // 2
     j = torch.arange(m, dtype=torch.float32, device=coords.device)

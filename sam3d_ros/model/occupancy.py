@@ -1,8 +1,7 @@
-"""Autoencoder of the occupancy grid: 16^3 x 8 shape latent <-> 64^3 occupancy (paper section 3, coarse shape)."""
+"""Autoencoder of the coarse shape: 16^3 x 8 latent <-> 64^3 occupancy (paper section 3)."""
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
-
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +32,7 @@ class ResBlock3d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, D, H, W) -> same."""
         h = self.conv1(F.silu(self.norm1(x)))
-        return cast(Tensor, x + self.conv2(F.silu(self.norm2(h))))
+        return x + self.conv2(F.silu(self.norm2(h)))
 
 
 class Up3d(nn.Module):
@@ -44,9 +43,12 @@ class Up3d(nn.Module):
         self.conv = nn.Conv3d(channels_in, 8 * channels_out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, C_in, D, D, D) -> (B, C_out, 2D, 2D, 2D); channel 8 c + 4 sx + 2 sy + sz goes to offset (sx, sy, sz)."""
+        """x (B, C_in, D, D, D) -> (B, C_out, 2D, 2D, 2D).
+
+        Channel 8 c + 4 sx + 2 sy + sz goes to offset (sx, sy, sz).
+        """
         h = self.conv(x).unflatten(1, (-1, 2, 2, 2))
-        return cast(Tensor, h.permute(0, 1, 5, 2, 6, 3, 7, 4).flatten(6, 7).flatten(4, 5).flatten(2, 3))
+        return h.permute(0, 1, 5, 2, 6, 3, 7, 4).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
 class Down3d(nn.Module):
@@ -58,7 +60,7 @@ class Down3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C_in, 2D, 2D, 2D) -> (B, C_out, D, D, D)."""
-        return cast(Tensor, self.conv(x))
+        return self.conv(x)
 
 
 class OccupancyDecoder(nn.Module):
@@ -82,16 +84,16 @@ class OccupancyDecoder(nn.Module):
         """latent (B, 8, 16, 16, 16) -> logits (B, 1, 64, 64, 64) fp32."""
         x = self.in_layer(latent.to(self.in_layer.weight.dtype))
         x = self.blocks(self.middle_block(x))
-        return cast(Tensor, self.out_conv(F.silu(self.out_norm(x))).float())
+        return self.out_conv(F.silu(self.out_norm(x))).float()
 
     def from_tokens(self, tokens: Tensor) -> Tensor:
         """The flow's shape tokens (B, 4096, 8), x slowest -> logits."""
         side = round(tokens.shape[1] ** (1 / 3))
-        return self(tokens.transpose(1, 2).unflatten(2, (side, side, side)))  # type: ignore[no-any-return]
+        return self(tokens.transpose(1, 2).unflatten(2, (side, side, side)))
 
 
 class OccupancyEncoder(nn.Module):
-    """Occupancy grid to the mean and log variance of the shape latent; the decoder's mirror, used in training."""
+    """Occupancy grid to mean and log variance of the shape latent; the decoder's mirror, for training."""
 
     def __init__(self, config: OccupancyConfig) -> None:
         super().__init__()

@@ -1,5 +1,8 @@
-"""Pointmap encoder: every 8x8 window of normalised points becomes one token (paper section 3, pointmap condition)."""
+"""Pointmap encoder: every 8x8 window of normalised points becomes one token (paper section 3, pointmap
+condition).
+"""
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 import torch
@@ -25,7 +28,7 @@ class PointPatch(nn.Module):
         self.block = VitBlock(c, config.heads, config.mlp_ratio, layer_scale=False)
 
     def forward(self, pointmap: Tensor) -> Tensor:
-        """pointmap (B, 3, H, W), NaN or inf where nothing was measured -> (B, grid^2, C), windows row-major."""
+        """pointmap (B, 3, H, W), NaN or inf where nothing was measured -> (B, grid^2, C), row-major."""
         cfg = self.config
         b = pointmap.shape[0]
         points = F.interpolate(pointmap, (cfg.image_size, cfg.image_size), mode="nearest").permute(0, 2, 3, 1)

@@ -1,8 +1,8 @@
-"""Layout latents <-> pose in the pointmap's units (paper section 3, layout; "scale and shift invariant" targets). numpy.
+"""Layout latents <-> pose in the pointmap's units (paper section 3, layout). numpy alone.
 
 Conventions of the published model, which no other file needs to know:
-* Points are row vectors: p_cam = (p_obj * scale) @ R(rotation) + translation. As an active rotation of column vectors
-  that is R(rotation)^T, i.e. the conjugate quaternion.
+* Points are row vectors: p_cam = (p_obj * scale) @ R(rotation) + translation. As an active rotation of column
+  vectors that is R(rotation)^T, i.e. the conjugate quaternion.
 * Object frame: the cube [-0.5, 0.5]^3, z up. Camera frame: x left, y up, z forward.
 * Quaternions here are wxyz. Frame conversions to ROS live in `perception.frames`.
 """
@@ -31,7 +31,7 @@ ROTATION_STD = np.array(
 class Layout:
     """Pose of one object in the frame and units of the pointmap.
 
-    rotation (4,) wxyz and translation (3,) for row vectors, see the module's conventions; scale: uniform, > 0.
+    rotation (4,) wxyz and translation (3,) for row vectors, see the module's conventions; scale > 0, uniform.
     """
 
     rotation: Array
@@ -50,8 +50,9 @@ class Layout:
 def decode(latents: dict[str, Array], scene_scale: Array, scene_shift: Array) -> Layout:
     """Layout latents of one object -> Layout.
 
-    latents: rotation (6,), translation (3,), scale (3,) (any further axes of length 1); translation_scale is not used by
-    this convention. scene_scale (3,), equal on the axes, and scene_shift (3,): the pointmap normalisation.
+    latents: rotation (6,), translation (3,), scale (3,) (any further axes of length 1); translation_scale is
+    not used by this convention. scene_scale (3,), equal on the axes, and scene_shift (3,): the pointmap
+    normalisation.
     """
     r, t, s = (np.asarray(latents[n], np.float64).reshape(-1) for n in ("rotation", "translation", "scale"))
     scene_scale, scene_shift = np.asarray(scene_scale, np.float64), np.asarray(scene_shift, np.float64)
@@ -96,7 +97,7 @@ def matrix_from_quaternion(q: Array) -> Array:
 def quaternion_from_matrix(m: Array) -> Array:
     """(3, 3) -> unit wxyz.
 
-    Of the four equivalent formulae the one with the largest divisor is used; the sign is chosen so that w >= 0.
+    Of the four equivalent formulae the one with the largest divisor is used; the sign is such that w >= 0.
     """
     diagonal = np.diag(m)
     squares = np.array([1 + diagonal.sum(), *(1 + 2 * diagonal - diagonal.sum())])

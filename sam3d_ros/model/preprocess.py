@@ -1,8 +1,8 @@
-"""From a picture, a mask and a pointmap to the condition inputs: crops, resizing, pointmap normalisation. numpy alone.
+"""Picture, mask and pointmap to condition inputs: crops, resizing, pointmap normalisation. numpy alone.
 
-Both stages see two views of the picture and its mask: a square crop around the object and the full frame. The geometry
-stage sees the pointmap in both views too, normalised so that the object's median point is the origin. The picture is never
-multiplied by the mask.
+Both stages see two views of the picture and its mask: a square crop around the object and the full frame. The
+geometry stage sees the pointmap in both views too, normalised so that the object's median point is the
+origin. The picture is never multiplied by the mask.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class MaskError(InputError):
 class GeometryInputs:
     """What the geometry stage reads of one object.
 
-    views by name (see `condition.VIEWS`): images (3, S, S), masks (1, S, S), pointmaps (3, S, S), fp32, no batch axis.
-    scene_scale (3,) and scene_shift (3,): the pointmap was normalised as (P - shift) / scale; `pose_codec` undoes it.
+    views: by name (see `condition.VIEWS`), images (3, S, S), masks (1, S, S), pointmaps (3, S, S), fp32.
+    scene_scale (3,), scene_shift (3,): the pointmap became (P - shift) / scale; `pose_codec` undoes it.
     """
 
     views: dict[str, Array]
@@ -43,14 +43,17 @@ def geometry_inputs(
 ) -> GeometryInputs:
     """Inputs of the geometry stage.
 
-    rgb (H, W, 3) uint8. mask (H, W) bool or uint8 (0 .. 255). pointmap (H', W', 3) in any unit, camera frame x left, y up,
-    z forward, NaN or inf where nothing was measured; of any resolution with the picture's aspect. Raises InputError; MaskError where the mask is of no use.
+    rgb (H, W, 3) uint8. mask (H, W) bool or uint8 (0 .. 255).
+    pointmap (H', W', 3) in any unit, camera frame x left, y up, z forward; NaN or inf where nothing was
+    measured; any resolution of the picture's aspect.
+    Raises InputError; MaskError where the mask is of no use.
     """
     image, alpha = as_float(rgb, mask)
     points = np.moveaxis(np.where(np.isfinite(pointmap), pointmap, np.nan).astype(np.float32), -1, 0)
     scale, shift = scene_scale_shift(points, resize_nearest(alpha, points.shape[1:])[0] > 0.5)
     # NaN in one coordinate spoils the point.
-    points = np.where(np.isnan(points).any(axis=0), np.float32(np.nan), (points - shift[:, None, None]) / scale)
+    missing = np.isnan(points).any(axis=0)
+    points = np.where(missing, np.float32(np.nan), (points - shift[:, None, None]) / scale)
     full = points if points.shape[1:] == image.shape[1:] else resize_pointmap(points, image.shape[1:])
     box = crop_box(alpha[0] > 0)
     views = image_views(image, alpha, box, size)
@@ -87,9 +90,9 @@ def image_views(image: Array, alpha: Array, box: tuple[int, int, int, int], size
 
 
 def crop_box(mask: NDArray[np.bool_], factor: float = BOX_FACTOR) -> tuple[int, int, int, int]:
-    """Square box (x1, y1, x2, y2) around a mask (H, W), its side `factor` times the longer side; may leave the image.
+    """Square box (x1, y1, x2, y2) around a mask (H, W), `factor` times its longer side; may leave the image.
 
-    Every rounding is towards zero, as in the published preprocessing, so the box may miss being square by one pixel.
+    Every rounding is towards zero, as in the published preprocessing; the box may not be square by a pixel.
     """
     ys, xs = np.nonzero(mask)
     if len(xs) == 0:
@@ -165,10 +168,10 @@ def resize_pointmap(points: Array, shape: tuple[int, ...]) -> Array:
 
 
 def scene_scale_shift(points: Array, mask: NDArray[np.bool_]) -> tuple[np.float32, Array]:
-    """Scale and shift (3,) that normalise a pointmap (3, H, W), NaN where missing, for the object of a mask (H, W).
+    """Scale and shift (3,) that normalise a pointmap (3, H, W) for the object of a mask (H, W).
 
-    shift: per-axis median of the object's points. scale: median over all pixels of the largest coordinate distance to it.
-    Without any point on the object: 1 and 0.
+    shift: per-axis median of the object's points. scale: median over all pixels of the largest coordinate
+    distance to it. Without any point on the object: 1 and 0.
     """
     inside = points[:, mask]
     if not np.isfinite(inside).any():

@@ -12,7 +12,7 @@ from .pose_codec import Layout, matrix_from_quaternion
 
 
 def place(gaussians: Gaussians, layout: Layout) -> Gaussians:
-    """Gaussians of one object -> the same in the camera frame (x left, y up, z forward) and units of its layout.
+    """Gaussians of one object -> the same in the camera frame (x left, y up, z forward), units of its layout.
 
     Scales grow with the object and are kept a little above its smallest kernel.
     """

@@ -1,8 +1,9 @@
-"""Sparse voxel operations on features and index tables (see `tables`): gathers and matrix products, nothing else.
+"""Sparse voxel operations on features and index tables (see `tables`): gathers and matrix products only.
 
 Features are (N, C); a table entry of N gathers the zero row that is appended here.
 """
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 import torch
@@ -39,8 +40,8 @@ def append_zero(x: Tensor) -> Tensor:
 def submanifold_conv(x: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """out[p] = bias + sum over the 27 offsets of weight[:, o] x[p + o].
 
-    One product per offset: the gathered (N, 27, C) tensor of the im2col form, which passes 2^31 elements at the mesh
-    decoder's finest level, is never built.
+    One product per offset: the gathered (N, 27, C) tensor of the im2col form, which passes 2^31 elements at
+    the mesh decoder's finest level, is never built.
     """
     kernel = weight.flatten(1, 3)
     padded = append_zero(x)
@@ -71,11 +72,11 @@ def subdivide(x: Tensor) -> Tensor:
 
 
 def parity_conv(x: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Subdivide, then convolve: the same numbers as submanifold_conv(subdivide(x), ...) at 8/27 of the products.
+    """Subdivide, then convolve: what submanifold_conv(subdivide(x), ...) gives, at 8/27 of the products.
 
-    All children of a voxel carry the same features, and a child's 27 neighbours lie in only eight parents, so for each of
-    the eight child places the kernel collapses to 2x2x2 summed weights. x (N, C_in), neighbours of the parents (N, 27)
-    -> (8 N, C_out), row 8 p + c.
+    All children of a voxel carry the same features, and a child's 27 neighbours lie in only eight parents, so
+    for each of the eight child places the kernel collapses to 2x2x2 summed weights.
+    x (N, C_in), neighbours of the parents (N, 27) -> (8 N, C_out), row 8 p + c.
     """
     kernel = weight.flatten(1, 3)  # (out, 27, in)
     padded = append_zero(x)
@@ -93,7 +94,7 @@ def parity_conv(x: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor) -> 
 
 
 def child_neighbours(parents: Tensor) -> Tensor:
-    """Neighbour table of the subdivided list, (N, 27) -> (8 N, 27); the torch form of tables.child_neighbour_table."""
+    """Neighbour table of the subdivided list, (N, 27) -> (8 N, 27), as tables.child_neighbour_table."""
     n = parents.shape[0]
     which = torch.as_tensor(CHILD_PARENT, device=parents.device)
     place = torch.as_tensor(CHILD_PLACE, device=parents.device)

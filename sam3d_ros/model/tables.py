@@ -1,10 +1,10 @@
-"""Index tables of sparse voxel operations, from coordinates alone. numpy; computed once per object, outside the networks.
+"""Index tables of sparse voxel operations, from coordinates alone: once per object, in numpy.
 
-Coordinates are (N, 4) int, rows [batch, x, y, z], each row unique, any order. In every table the number N (one past the
-last row) means "nothing there"; networks append one zero row to their features and gather.
+Coordinates are (N, 4) int, rows [batch, x, y, z], each row unique, any order. In every table the number N
+(one past the last row) means "nothing there"; networks append one zero row to their features and gather.
 
-A network never searches: finding neighbours, parents and windows is done here, so that the exported graphs hold gathers
-and matrix products only.
+A network never searches: finding neighbours, parents and windows is done here, so that the exported graphs
+hold gathers and matrix products only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OFFSETS = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).resha
 """Kernel offsets of a 3x3x3 convolution, x slowest: offset (i, j, k) has index 9 (i+1) + 3 (j+1) + (k+1)."""
 
 CHILDREN = np.stack(np.meshgrid(*[[0, 1]] * 3, indexing="ij"), axis=-1).reshape(8, 3)
-"""Places of the eight children of a voxel, x slowest: child c of voxel p has coordinates 2 p + CHILDREN[c], row 8 p + c."""
+"""Places of a voxel's children, x slowest: child c of voxel p is row 8 p + c at 2 p + CHILDREN[c]."""
 
 
 def _check(coords: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -35,18 +35,18 @@ def _check(coords: NDArray[np.integer]) -> NDArray[np.int64]:
 def _keys(coords: Int, side: int) -> Int:
     """One number per voxel, ordered like the rows [batch, x, y, z]."""
     b, x, y, z = coords.T
-    return ((b * side + x) * side + y) * side + z
+    return np.asarray(((b * side + x) * side + y) * side + z)
 
 
 def neighbour_table(coords: NDArray[np.integer]) -> Int:
-    """Rows of the 27 neighbours of each voxel, (N, 27), N where there is none. Column 13 is the voxel itself."""
+    """Rows of the 27 neighbours of each voxel, (N, 27), N where there is none; column 13 is itself."""
     c = _check(coords)
     n = len(c)
     if n == 0:
         return np.zeros((0, 27), np.int64)
     # A margin of one voxel on every side keeps neighbours of different rows, columns and batches apart.
     side = int(c[:, 1:].max()) + 3
-    inner = c + [0, 1, 1, 1]
+    inner = c + np.array([0, 1, 1, 1])
     keys = _keys(inner, side)
     steps = OFFSETS @ np.array([side * side, side, 1])
     wanted = keys[:, None] + steps
@@ -65,8 +65,8 @@ def neighbour_table(coords: NDArray[np.integer]) -> Int:
 class Pooling:
     """The half-resolution voxels of a list.
 
-    coords (M, 4): parents in lexicographic order. parent (N,): each voxel's parent. children (M, 8): each parent's
-    voxels by place, N where there is none.
+    coords (M, 4): parents in lexicographic order. parent (N,): each voxel's parent. children (M, 8): each
+    parent's voxels by place, N where there is none.
     """
 
     coords: NDArray[np.int32]
@@ -77,7 +77,7 @@ class Pooling:
 def pooling_table(coords: NDArray[np.integer]) -> Pooling:
     """Parents (coordinate // 2) of a voxel list and who belongs to whom."""
     c = _check(coords)
-    half = c // [1, 2, 2, 2]
+    half = c // np.array([1, 2, 2, 2])
     side = int(half[:, 1:].max(initial=0)) + 1
     _, first, parent = np.unique(_keys(half, side), return_index=True, return_inverse=True)
     children = np.full((len(first), 8), len(c), np.int64)
@@ -103,7 +103,7 @@ class Windows:
 
 
 def group_table(group: NDArray[np.integer]) -> Windows:
-    """Windows from a group number per voxel, (N,); groups in ascending order, voxels of a group in row order."""
+    """Windows from a group number per voxel, (N,); groups ascending, the voxels of a group in row order."""
     n = len(group)
     _, index, counts = np.unique(group, return_inverse=True, return_counts=True)
     order = np.argsort(index, kind="stable")
@@ -118,9 +118,9 @@ def group_table(group: NDArray[np.integer]) -> Windows:
 
 
 def window_table(coords: NDArray[np.integer], size: int, shift: int = 0) -> Windows:
-    """Windows of size^3 voxels; window of a voxel = (coordinate + shift) // size per axis, within its batch."""
+    """Windows of size^3 voxels: window of a voxel = (coordinate + shift) // size per axis, per object."""
     c = _check(coords)
-    cell = (c + [0, shift, shift, shift]) // [1, size, size, size]
+    cell = (c + np.array([0, shift, shift, shift])) // np.array([1, size, size, size])
     side = int(cell[:, 1:].max(initial=0)) + 1
     return group_table(_keys(cell, side))
 
@@ -139,7 +139,7 @@ def subdivide(coords: NDArray[np.integer]) -> NDArray[np.int32]:
 
 
 def _parity_tables() -> tuple[Int, Int]:
-    """For child c and kernel offset o: which neighbour of the parent (27) and which of its children (8) lies there."""
+    """For child c and kernel offset o: which neighbour of the parent, which of its children."""
     reach = CHILDREN[:, None] + OFFSETS  # (8, 27, 3), each in -1 .. 2
     parent = (reach // 2 + 1) @ [9, 3, 1]
     child = (reach % 2) @ [4, 2, 1]
@@ -151,7 +151,7 @@ CHILD_PARENT, CHILD_PLACE = _parity_tables()
 
 
 def child_neighbour_table(parents: Int) -> Int:
-    """Neighbour table (8 N, 27) of the subdivided list from that of the parents (N, 27), without any search."""
+    """Neighbour table (8 N, 27) of the subdivided list from the parents' (N, 27), without any search."""
     n = len(parents)
     rows = parents[:, CHILD_PARENT]  # (N, 8, 27)
     return np.where(rows < n, 8 * rows + CHILD_PLACE, 8 * n).reshape(8 * n, 27)

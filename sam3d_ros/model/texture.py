@@ -1,12 +1,13 @@
 """The texture & refinement model: a flow over features of active voxels (paper section 3).
 
-Sparse residual blocks bring N voxels at 64^3 to M tokens at 32^3, a transformer works on these, and mirrored blocks with
-skip connections go back. All index tables come from outside (`texture_tables`), once per object.
+Sparse residual blocks bring N voxels at 64^3 to M tokens at 32^3, a transformer works on these, and mirrored
+blocks with skip connections go back. All index tables come from outside (`texture_tables`), once per object.
 """
 
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from . import tables
 from .attention import key_bias
 from .block import FlowBlock
 from .config import TextureConfig
-from .layers import LayerNorm, ScalarEmbedding, grid_sinusoid, layer_norm
+from .layers import LayerNorm, Modules, ScalarEmbedding, grid_sinusoid, layer_norm
 from .sparse import SubmanifoldConv, append_zero, pool_mean, unpool
 
 
@@ -26,7 +27,8 @@ class TextureTables(NamedTuple):
     """Index tables of one voxel list; the last four are None where the list holds a single object.
 
     neighbours (N, 27), parent (N,), children (M, 8), coarse_neighbours (M, 27), coarse_xyz (M, 3).
-    slots (B, L) and rows (M,): the coarse tokens padded per object; batch (N,) and coarse_batch (M,): object numbers.
+    slots (B, L) and rows (M,): the coarse tokens padded per object.
+    batch (N,) and coarse_batch (M,): object numbers.
     """
 
     neighbours: Tensor
@@ -78,12 +80,12 @@ class SparseResBlock(nn.Module):
         self.skip = nn.Linear(channels_in, channels_out) if channels_in != channels_out else nn.Identity()
 
     def forward(self, x: Tensor, e: Tensor, neighbours: Tensor, batch: Tensor | None) -> Tensor:
-        """x (N, C_in) already at the output's resolution, e (B, C_e), neighbours (N, 27), batch (N,) -> (N, C_out)."""
+        """x (N, C_in) already at the output's resolution, e (B, C_e) -> (N, C_out)."""
         m = self.modulation(F.silu(e))
         scale, shift = (m if batch is None else m[batch]).chunk(2, dim=-1)
         h = self.conv1(F.silu(self.norm(x)), neighbours)
         h = layer_norm(h, eps=1e-6) * (1 + scale) + shift
-        return cast(Tensor, self.conv2(F.silu(h), neighbours) + self.skip(x))
+        return self.conv2(F.silu(h), neighbours) + self.skip(x)
 
 
 class TextureFlow(nn.Module):
@@ -96,13 +98,13 @@ class TextureFlow(nn.Module):
         self.config = config
         self.time_embed = ScalarEmbedding(c)
         self.in_layer = nn.Linear(config.channels, io)
-        self.down_blocks = nn.ModuleList(
+        self.down_blocks: Modules[SparseResBlock] = Modules(
             [*(SparseResBlock(io, io, c) for _ in range(same)), SparseResBlock(io, c, c)]
         )
-        self.blocks = nn.ModuleList(
+        self.blocks: Modules[FlowBlock] = Modules(
             FlowBlock(c, config.heads, config.mlp_ratio, config.condition_width) for _ in range(config.depth)
         )
-        self.up_blocks = nn.ModuleList(
+        self.up_blocks: Modules[SparseResBlock] = Modules(
             [SparseResBlock(2 * c, io, c), *(SparseResBlock(2 * io, io, c) for _ in range(same))]
         )
         self.out_layer = nn.Linear(io, config.channels)
@@ -130,7 +132,7 @@ class TextureFlow(nn.Module):
         h = up(h, e, tables.neighbours, tables.batch)
         for block in same:
             h = block(torch.cat([h, skips.pop()], dim=1), e, tables.neighbours, tables.batch)
-        return self.out_layer(layer_norm(h, eps=1e-5)).float()  # type: ignore[no-any-return]
+        return self.out_layer(layer_norm(h, eps=1e-5)).float()
 
     def transform(self, h: Tensor, e: Tensor, tables: TextureTables, context: Tensor | None) -> Tensor:
         """The transformer on the coarse tokens, (M, C) -> (M, C); objects are padded to a common length."""
@@ -145,6 +147,6 @@ class TextureFlow(nn.Module):
         return tokens[0] if tables.rows is None else tokens.flatten(0, 1)[tables.rows]
 
     def prepare(self, condition: Tensor) -> Tensor:
-        """Condition tokens (B, T, C_cond) -> keys and values of all blocks, (depth, 2, B, H, T, D), once per object."""
+        """Condition tokens (B, T, C_cond) -> keys and values of all blocks, (depth, 2, B, H, T, D)."""
         condition = condition.to(self.in_layer.weight.dtype)
         return torch.stack([torch.stack(b.stream.cross.keys_values(condition)) for b in self.blocks])

@@ -26,7 +26,7 @@ def prune_interior(coords: Coords) -> Coords:
 def downsample(
     coords: Coords, max_voxels: int = MAX_VOXELS, rng: np.random.Generator | None = None
 ) -> tuple[Coords, int]:
-    """At most `max_voxels` voxels: the list itself, or the grid squeezed to half extent about its bounding box's centre.
+    """At most `max_voxels` voxels: the list itself, or squeezed to half extent about its centre.
 
     Returns the voxels and the factor (1 or 2) by which the predicted object scale must be multiplied.
     If the squeezed list is still too long, a random part of it is kept (rng, default seed 0).

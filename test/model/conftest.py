@@ -1,7 +1,8 @@
 """Golden files: tensors recorded from the published implementation with random weights at tiny sizes.
 
-A file holds `w.` weights under published names, `in.` inputs, `mid.` and `out.` results, and a metadata entry "config".
-SAM3D_GOLDEN names a folder of such files; the default is the small copy in test/golden. Sizes come from the file.
+A file holds `w.` weights under published names, `in.` inputs, `mid.` and `out.` results, and a metadata entry
+"config". SAM3D_GOLDEN names a folder of such files; the default is the small copy in test/golden. Sizes come
+from the file.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from sam3d_ros.model import config as cfg
 from sam3d_ros.model import published
+from sam3d_ros.model import published_names as names
 from sam3d_ros.model.dino import Dino
 from sam3d_ros.model.point_patch import PointPatch
 
@@ -40,11 +42,11 @@ class Golden:
     mid: dict[str, Tensor]
     out: dict[str, Tensor]
 
-    def load(self, network: str, config: Any, pairs: published.Pairs = ()) -> Any:
+    def load(self, network: str, config: Any, pairs: names.Pairs = ()) -> Any:
         """Our network with the file's weights, every name and shape checked."""
         known = published.NETWORKS.get(network)
         pairs, module = (known.pairs, known.module) if known else (pairs, PARTS[network])
-        weights = published.to_ours(self.weights, pairs)
+        weights = names.to_ours(self.weights, pairs)
         net = module(config)
         published.check(weights, net.state_dict(), network)
         net.load_state_dict(weights)
@@ -189,7 +191,9 @@ def tiny() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def shell() -> Callable[..., NDArray[np.int32]]:
-    """shell(seed, side, batch): voxel lists of bumpy sphere shells, rows [batch, x, y, z] in lexicographic order."""
+    """shell(seed, side, batch): voxel lists of bumpy sphere shells, rows [batch, x, y, z] in lexicographic
+    order.
+    """
 
     def build(seed: int = 0, side: int = 12, batch: int = 1) -> NDArray[np.int32]:
         rng = np.random.default_rng(seed)

@@ -56,13 +56,14 @@ def test_slat_encoder_agrees_with_golden(golden, close):
 
 
 def mesh_case(golden):
-    """Golden mesh decoder. Where the file does not state heads and window, the recorded trunk output decides."""
+    """Golden mesh decoder.
+
+    Where the file does not state heads and window, the recorded trunk output decides.
+    """
     g = golden("slat_decoder_mesh")
     coords = g.inputs["coords"].numpy()
     grid = 1 << int(coords[:, 1:].max()).bit_length()
-    channels = tuple(
-        g.size(f"upsample.{i}.out_layers.0.conv.weight") for i in range(g.blocks("upsample."))
-    )
+    channels = tuple(g.size(f"upsample.{i}.out_layers.0.conv.weight") for i in range(g.blocks("upsample.")))
     width = g.size("input_layer.weight")
     for head_width, window in ((64, 8), (64, 4), (16, 8), (16, 4)):
         trunk = g.trunk(grid, heads=width // head_width, window=window)

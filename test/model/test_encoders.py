@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from sam3d_ros.model import config as cfg
-from sam3d_ros.model import published
+from sam3d_ros.model import published_names as names
 from sam3d_ros.model.dino import normalise
 
 
 def test_dino_agrees_with_golden(golden, close):
     g = golden("dino")
-    net = g.load("dino", g.dino(), published.DINO)
+    net = g.load("dino", g.dino(), names.DINO)
     with torch.no_grad():
         close(net(g.inputs["image"]), g.out["image"])
         close(net(g.inputs["mask"]), g.out["mask"])
@@ -26,7 +26,7 @@ def test_dino_interpolates_positions(golden, close):
     g = golden("dino")
     name, want = next((n, t) for n, t in g.out.items() if n.endswith("px"))
     size = int(name.removeprefix("image_").removesuffix("px"))
-    net = g.load("dino", g.dino(), published.DINO)
+    net = g.load("dino", g.dino(), names.DINO)
     net.config = dataclasses.replace(net.config)  # the trained grid stays; only the input is larger
     with torch.no_grad():
         image = F.interpolate(g.inputs["image"], (size, size), mode="bilinear")
@@ -36,14 +36,14 @@ def test_dino_interpolates_positions(golden, close):
 
 def test_point_patch_agrees_with_golden(golden, close):
     g = golden("point_patch_embed")
-    net = g.load("point_patch", g.point(), published.POINT_PATCH)
+    net = g.load("point_patch", g.point(), names.POINT_PATCH)
     with torch.no_grad():
         for name in ("pointmap", "pointmap2"):
             close(net(g.inputs[name]), g.out[name])
 
 
 def test_invalid_points_do_not_leak(tiny):
-    """Whatever stands in an invalid pixel, NaN or inf in any coordinate, the tokens are the same and finite."""
+    """Whatever stands in an invalid pixel, NaN or inf, the tokens are the same and finite."""
     net = tiny("geometry_condition").encoders["point"]
     points = torch.randn(1, 3, 32, 32)
     spoiled = [points.clone() for _ in range(3)]

@@ -12,7 +12,9 @@ from sam3d_ros.model.flexicubes import extract
 
 
 def cubes_around(field, resolution, band=1.5):
-    """Active cubes inside and near the zero level of a field of (..., 3) points, with the decoder's channels for it."""
+    """Active cubes inside and near the zero level of a field of (..., 3) points, with the decoder's channels
+    for it.
+    """
     grid = torch.stack(torch.meshgrid(*[torch.arange(resolution)] * 3, indexing="ij"), -1).reshape(-1, 3)
     corners = (grid[:, None] + torch.as_tensor(CORNERS)) / resolution - 0.5
     sdf = field(corners)
@@ -46,7 +48,9 @@ def test_torus_has_one_hole():
 
 
 def test_random_signs_give_a_closed_oriented_surface():
-    """Every ambiguous case occurs; each directed edge is used as often as its reverse, and no edge by more than two."""
+    """Every ambiguous case occurs; each directed edge is used as often as its reverse, and no edge by more
+    than two.
+    """
     g = torch.Generator().manual_seed(0)
     r = 12
     field = torch.full((r + 1,) * 3, 1.0)
@@ -63,7 +67,9 @@ def test_random_signs_give_a_closed_oriented_surface():
 
 
 def test_only_the_neighbourhood_of_active_cubes_is_touched():
-    """A solid block of active cubes with negative distance everywhere: the surface lies in the inactive ring around it."""
+    """A solid block of active cubes with negative distance everywhere: the surface lies in the inactive ring
+    around it.
+    """
     r = 16
     block = torch.stack(torch.meshgrid(*[torch.arange(5, 9)] * 3, indexing="ij"), -1).reshape(-1, 3)
     channels = torch.full((64, 101), 0.0)
@@ -148,5 +154,8 @@ def test_tables_follow_the_symmetry_of_the_cube():
         edge_to = [pairs.index(frozenset(corner_to[c] for c in e)) for e in EDGES.tolist()]
         for case in range(0, 256, 5):
             image = sum(1 << corner_to[k] for k in range(8) if case >> k & 1)
-            groups = {frozenset(edge_to[e] for e in np.flatnonzero(t.group[case] == g)) for g in range(t.count[case])}
+            groups = {
+                frozenset(edge_to[e] for e in np.flatnonzero(t.group[case] == g))
+                for g in range(t.count[case])
+            }
             assert groups == {frozenset(np.flatnonzero(t.group[image] == g)) for g in range(t.count[image])}

@@ -146,7 +146,9 @@ def test_shape_does_not_depend_on_layout(small):
 
 
 def test_layout_alone_from_stored_shape(small, close):
-    """One shape pass, then layout passes alone: the same velocities, for several layouts of one shape at once."""
+    """One shape pass, then layout passes alone: the same velocities, for several layouts of one shape at
+    once.
+    """
     net, x, condition = small
     t, d = torch.full((2,), 300.0), torch.full((2,), 250.0)
     with torch.no_grad():
@@ -201,12 +203,15 @@ def test_every_parameter_gets_a_gradient(tiny):
     out = net(x, number(400.0), number(250.0), net.prepare(torch.randn(1, 9, c.condition_width)))
     sum(v.square().sum() for v in out.values()).backward()
     silent = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().any()]
-    # A key's bias shifts all logits of a query alike, so softmax cancels it: only its value half carries a gradient.
+    # A key's bias shifts all logits of a query alike, so softmax cancels it: only its value half carries a
+    # gradient.
     assert silent == []
 
 
 def test_layout_loss_leaves_shape_alone_when_detached(tiny):
-    """The layout stream reads shape keys and values that the caller may detach (training of the layout alone)."""
+    """The layout stream reads shape keys and values that the caller may detach (training of the layout
+    alone).
+    """
     net = tiny("geometry").train()
     c = net.config
     x = {n: torch.randn(1, c.tokens[n], k) for n, k in c.channels.items()}

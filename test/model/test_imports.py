@@ -8,7 +8,9 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["config", "preprocess", "flow", "voxels", "tables", "pose_codec", "convert_command"])
+@pytest.mark.parametrize(
+    "module", ["config", "preprocess", "flow", "voxels", "tables", "pose_codec", "convert_command"]
+)
 def test_starts_without_torch(module):
     script = f"import sys; sys.modules['torch'] = None; import sam3d_ros.model.{module}"
     subprocess.run([sys.executable, "-c", script], check=True)

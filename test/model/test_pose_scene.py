@@ -23,7 +23,9 @@ def test_pose_agrees_with_golden(golden, close):
     poses = sorted({n.split(".")[0] for n in g.out if n.startswith("pose")})
     assert poses
     for pose in poses:
-        read = {n.removeprefix(pose + "."): t.numpy() for n, t in g.inputs.items() if n.startswith(pose + ".")}
+        read = {
+            n.removeprefix(pose + "."): t.numpy() for n, t in g.inputs.items() if n.startswith(pose + ".")
+        }
         latents = {**read, "rotation": read["6drotation_normalized"]}
         layout = codec.decode(latents, read["scene_scale"][0], read["scene_shift"][0])
         close(torch.as_tensor(layout.rotation)[None], g.out[f"{pose}.rotation"])
@@ -68,7 +70,7 @@ def test_row_vector_convention():
     layout = codec.Layout(q, np.array([1.0, 2, 3]), 2.0)
     conjugate = Rotation.from_quat([0, 0, -np.sin(0.3), np.cos(0.3)])
     p = np.array([[0.1, 0.2, 0.3]])
-    np.testing.assert_allclose(layout.transform(p), conjugate.apply(2 * p) + [1, 2, 3])
+    np.testing.assert_allclose(layout.transform(p), conjugate.apply(2 * p) + np.array([1, 2, 3]))
     assert layout.rescaled(2).scale == 4
 
 
@@ -83,7 +85,9 @@ def object_of(g, k):
         opacity=torch.sigmoid(read["_opacity"] + math.log(0.1 / 0.9)),
         min_kernel=0.0009,
     )
-    layout = codec.Layout(read["rotation"][0].numpy(), read["translation"][0].numpy(), float(read["scale"][0, 0]))
+    layout = codec.Layout(
+        read["rotation"][0].numpy(), read["translation"][0].numpy(), float(read["scale"][0, 0])
+    )
     return gaussians, layout
 
 

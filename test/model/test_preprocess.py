@@ -53,7 +53,7 @@ def frame(h=40, w=50):
     rgb = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
     mask = np.zeros((h, w), bool)
     mask[10:30, 15:40] = True
-    points = rng.normal(size=(h, w, 3)).astype(np.float32) + [0, 0, 2]
+    points = rng.normal(size=(h, w, 3)).astype(np.float32) + np.float32([0, 0, 2])
     return rgb, mask, points
 
 
@@ -86,7 +86,11 @@ def test_object_without_any_depth():
 
 @pytest.mark.parametrize(
     ("region", "reason"),
-    [((slice(0), slice(0)), "empty"), ((slice(3, 4), slice(2, 20)), "19|18"), ((slice(3, 5), slice(3, 9)), "2 pixels")],
+    [
+        ((slice(0), slice(0)), "empty"),
+        ((slice(3, 4), slice(2, 20)), "19|18"),
+        ((slice(3, 5), slice(3, 9)), "2 pixels"),
+    ],
 )
 def test_useless_masks_are_refused(region, reason):
     rgb, mask, points = frame()
@@ -105,7 +109,7 @@ def test_useless_masks_are_refused(region, reason):
     ],
 )
 def test_wrong_shapes_and_types_are_refused(rgb, mask):
-    with pytest.raises(ValueError, match="mask|picture"):
+    with pytest.raises(ValueError, match=r"mask|picture"):
         pp.texture_inputs(rgb, mask)
 
 

@@ -13,8 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from sam3d_ros.model import convert as conversion
 from sam3d_ros.model import published
+from sam3d_ros.model import published_names as names
 from sam3d_ros.model.convert_command import run
-from sam3d_ros.model.published import NETWORKS, CheckpointError
+from sam3d_ros.model.published import NETWORKS
+from sam3d_ros.model.published_names import CheckpointError
 from sam3d_ros.model.slat_trunk import WindowPair
 from sam3d_ros.model.texture import TextureTables
 
@@ -34,7 +36,9 @@ KEYS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_published_size_has_the_published_names_and_shapes(name, golden_folder):
-    """The full-size network on the meta device against the list of the checkpoint's tensors, in both directions."""
+    """The full-size network on the meta device against the list of the checkpoint's tensors, in both
+    directions.
+    """
     path = golden_folder / "keys" / f"{KEYS[name]}_full.json"
     if not path.exists():
         pytest.skip(f"{path.name} is not in {golden_folder}/keys")
@@ -43,11 +47,11 @@ def test_published_size_has_the_published_names_and_shapes(name, golden_folder):
     with torch.device("meta"):
         module = network.build()
     ours = module.state_dict()
-    theirs = published.to_published(ours, network.pairs)
+    theirs = names.to_published(ours, network.pairs)
     assert {n: list(t.shape) for n, t in theirs.items()} == listed["shapes"]
     assert len(theirs) == listed["num_tensors"]
     assert sum(p.numel() for p in module.parameters()) == listed["num_params"]
-    back = published.to_ours(theirs, network.pairs)
+    back = names.to_ours(theirs, network.pairs)
     assert list(back) == list(ours)
 
 
@@ -73,7 +77,8 @@ def test_full_texture_and_decoders_on_the_meta_device():
     n, m = 20_000, 5_200
     with torch.device("meta"):
         condition, texture, mesh, gaussian = (
-            NETWORKS[name].build() for name in ("texture_condition", "texture", "mesh_decoder", "gaussian_decoder")
+            NETWORKS[name].build()
+            for name in ("texture_condition", "texture", "mesh_decoder", "gaussian_decoder")
         )
         tokens = condition({v: torch.empty(1, 1 if "mask" in v else 3, 518, 518) for v in condition.views})
         assert tokens.shape == (1, 5496, 1024)
@@ -94,18 +99,18 @@ def test_full_texture_and_decoders_on_the_meta_device():
 def test_names_round_trip(tiny, name):
     net = tiny(name)
     pairs = NETWORKS[name].pairs
-    theirs = published.to_published(net.state_dict(), pairs)
+    theirs = names.to_published(net.state_dict(), pairs)
     assert len(theirs) == len(net.state_dict())
-    again = published.to_ours(theirs, pairs)
+    again = names.to_ours(theirs, pairs)
     assert all(again[n] is not None and torch.equal(again[n], t) for n, t in net.state_dict().items())
 
 
 def test_each_name_matches_one_pair_only():
     for network in NETWORKS.values():
         with torch.device("meta"):
-            names = published.to_published(network.build().state_dict(), network.pairs)
-        for name in list(names)[:: max(1, len(names) // 60)]:
-            matches = [p for p in network.pairs if published.rename(name, (p,))]
+            theirs = names.to_published(network.build().state_dict(), network.pairs)
+        for name in list(theirs)[:: max(1, len(theirs) // 60)]:
+            matches = [p for p in network.pairs if names.rename(name, (p,))]
             assert len(matches) == 1, name
 
 
@@ -121,8 +126,8 @@ def test_messages_name_what_is_wrong(tiny):
     assert "missing: blocks.0.shape.qkv.weight" in text
     assert "unexpected: stray" in text
     assert "blocks.1.shape.qkv.bias is [3], expected [192]" in text
-    with pytest.raises(CheckpointError, match="unexpected tensors: nonsense.weight"):
-        published.to_ours({"nonsense.weight": torch.zeros(1)}, published.GEOMETRY)
+    with pytest.raises(CheckpointError, match=r"unexpected tensors: nonsense\.weight"):
+        names.to_ours({"nonsense.weight": torch.zeros(1)}, names.GEOMETRY)
 
 
 def test_reads_both_forms_of_checkpoint(tmp_path):
@@ -133,7 +138,7 @@ def test_reads_both_forms_of_checkpoint(tmp_path):
     save_file(tensors, tmp_path / "safe.safetensors")
     for name in ("wrapped.ckpt", "bare.pt", "old.ckpt", "safe.safetensors"):
         got = published.read_checkpoint(tmp_path / name)
-        assert list(sorted(got)) == ["a", "b"]
+        assert sorted(got) == ["a", "b"]
         assert all(torch.equal(got[n], tensors[n]) for n in tensors)
 
 
@@ -193,7 +198,7 @@ def release(tmp_path, tiny, monkeypatch):
     folder.mkdir()
     files: dict[str, dict[str, torch.Tensor]] = {}
     for name, network in small.items():
-        state = published.to_published(nets[name].state_dict(), network.pairs)
+        state = names.to_published(nets[name].state_dict(), network.pairs)
         files.setdefault(network.file, {}).update({network.prefix + n: t for n, t in state.items()})
     files["ss_generator"]["_base_models.other.weight"] = torch.zeros(5)
     for file, state in files.items():

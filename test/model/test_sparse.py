@@ -42,7 +42,7 @@ def test_neighbours_of_a_huge_grid():
     rng = np.random.default_rng(0)
     xyz = np.unique(rng.integers(0, 40, (3000, 3)), axis=0)
     small = np.column_stack([np.zeros(len(xyz), int), xyz])
-    large = small + [0, 3000, 3000, 3000]
+    large = small + np.array([0, 3000, 3000, 3000])
     np.testing.assert_array_equal(tables.neighbour_table(small), tables.neighbour_table(large))
 
 
@@ -50,7 +50,9 @@ def test_neighbours_of_a_huge_grid():
 def test_pooling_against_a_dictionary(coords):
     pool = tables.pooling_table(coords)
     halves = coords // [1, 2, 2, 2]
-    assert pool.coords.tolist() == sorted({tuple(c) for c in halves.tolist()} and map(list, {tuple(c) for c in halves.tolist()}))
+    assert pool.coords.tolist() == sorted(
+        {tuple(c) for c in halves.tolist()} and map(list, {tuple(c) for c in halves.tolist()})
+    )
     np.testing.assert_array_equal(pool.coords[pool.parent], halves)
     for m, children in enumerate(pool.children):
         own = children[children < len(coords)]
@@ -62,7 +64,7 @@ def test_windows_partition_the_voxels(coords, size, shifted):
     shift = size // 2 if shifted else 0
     windows = tables.window_table(coords, size, shift)
     n = len(coords)
-    cell = (coords + [0, shift, shift, shift]) // [1, size, size, size]
+    cell = (coords + np.array([0, shift, shift, shift])) // [1, size, size, size]
     flat = windows.slots.reshape(-1)
     np.testing.assert_array_equal(flat[windows.rows], np.arange(n))
     assert sorted(flat[flat < n]) == list(range(n))
@@ -108,7 +110,9 @@ def test_ops_agree_with_golden(golden, close):
     close(sparse.unpool(down, torch.from_numpy(pool.parent)), g.out["up.feats"])
     assert torch.equal(torch.from_numpy(tables.subdivide(coords)), g.out["subdiv.coords"])
     close(sparse.subdivide(x), g.out["subdiv.feats"])
-    normed = sparse.group_norm(x, 1, g.weights["gn.weight"], g.weights["gn.bias"], g.inputs["coords"][:, 0].long())
+    normed = sparse.group_norm(
+        x, 1, g.weights["gn.weight"], g.weights["gn.bias"], g.inputs["coords"][:, 0].long()
+    )
     close(normed, g.out["groupnorm1"])
     for shift in (0, 4):
         windows = tables.window_table(coords, 8, shift)

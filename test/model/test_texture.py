@@ -21,7 +21,12 @@ def case(golden):
     c = g.config
     x = g.inputs["x"][0]
     config = cfg.TextureConfig(
-        x.shape[1], int(c["io"]), int(c["C"]), int(c["blocks"]), int(c["heads"]), condition_width=int(c["cond"])
+        x.shape[1],
+        int(c["io"]),
+        int(c["C"]),
+        int(c["blocks"]),
+        int(c["heads"]),
+        condition_width=int(c["cond"]),
     )
     net = g.load("texture", config)
     with torch.no_grad():
@@ -66,7 +71,9 @@ def test_batch_of_two_objects(case, close):
     g, net, *_ = case
     with torch.no_grad():
         context = net.prepare(g.inputs["b2.cond"])
-        got = net(g.inputs["b2.feats"], number(100.0, 700.0), texture_tables(g.inputs["b2.coords"].numpy()), context)
+        got = net(
+            g.inputs["b2.feats"], number(100.0, 700.0), texture_tables(g.inputs["b2.coords"].numpy()), context
+        )
     close(got, g.out["b2"])
 
 
@@ -108,7 +115,9 @@ def test_unconditional_is_attention_to_zero_tokens(tiny, shell, close):
 def test_every_parameter_gets_a_gradient(tiny, shell):
     net = tiny("texture").train()
     coords = shell()
-    out = net(torch.randn(len(coords), 8), number(300.0), texture_tables(coords), net.prepare(torch.randn(1, 9, 48)))
+    out = net(
+        torch.randn(len(coords), 8), number(300.0), texture_tables(coords), net.prepare(torch.randn(1, 9, 48))
+    )
     out.square().sum().backward()
     assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().any()] == []
 
