@@ -3,7 +3,6 @@
 # mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,10 @@ class Gaussians:
 
     def cpu(self) -> Gaussians:
         """The same on the CPU, detached."""
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Gaussians(**{k: v.detach().cpu() if isinstance(v, Tensor) else v for k, v in values.items()})
+        values: dict[str, Any] = dict(vars(self))
+        for name, value in values.items():
+            values[name] = value.detach().cpu() if isinstance(value, Tensor) else value
+        return Gaussians(**values)
 
 
 def concatenate(parts: list[Gaussians]) -> Gaussians:

@@ -156,14 +156,14 @@ def bilinear_weights(n_in: int, n_out: int) -> Array:
     centre = ratio * (np.arange(n_out) + 0.5)
     distance = np.abs(np.arange(n_in) + 0.5 - centre[:, None]) / width
     weights = np.maximum(1.0 - distance, 0.0)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 def resize_pointmap(points: Array, shape: tuple[int, ...]) -> Array:
     """(3, H, W) with NaN -> (3, *shape), bilinear; pixels whose nearest source is NaN stay NaN."""
     missing = np.isnan(points).any(axis=0, keepdims=True)
     filled = resize_bilinear(np.where(missing, np.float32(0), points), shape)
-    holes = resize_nearest(missing.astype(np.float32), shape) > 0.5
+    holes = resize_nearest(np.asarray(missing, np.float32), shape) > 0.5
     return np.where(holes, np.float32(np.nan), filled)
 
 

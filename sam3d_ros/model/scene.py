@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from .flexicubes import SurfaceMesh
 from .gaussians import Gaussians, concatenate
 from .pose_codec import Layout, matrix_from_quaternion
 
@@ -31,6 +32,11 @@ def place_points(points: Tensor, layout: Layout) -> Tensor:
     rotation = torch.as_tensor(matrix_from_quaternion(layout.rotation)).to(points)
     translation = torch.as_tensor(layout.translation).to(points)
     return points * layout.scale @ rotation + translation
+
+
+def place_mesh(mesh: SurfaceMesh, layout: Layout) -> SurfaceMesh:
+    """A mesh of the object's cube -> the same in the camera frame and units of its layout."""
+    return mesh._replace(vertices=place_points(mesh.vertices, layout))
 
 
 def compose(objects: list[tuple[Gaussians, Layout]]) -> Gaussians:

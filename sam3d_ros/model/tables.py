@@ -54,7 +54,7 @@ def neighbour_table(coords: NDArray[np.integer]) -> Int:
     if cells <= 1 << 25:  # a dense lookup of at most 128 MB; larger grids are searched
         lookup = np.full(cells, n, np.int32)
         lookup[keys] = np.arange(n, dtype=np.int32)
-        return lookup[wanted].astype(np.int64)
+        return np.asarray(lookup[wanted], np.int64)
     order = np.argsort(keys)
     ranked = keys[order]
     place = np.minimum(np.searchsorted(ranked, wanted), n - 1)
@@ -99,7 +99,7 @@ class Windows:
     @property
     def lengths(self) -> Int:
         """Voxels per window, (W,)."""
-        return (self.slots < len(self.rows)).sum(axis=1)
+        return np.asarray((self.slots < len(self.rows)).sum(axis=1))
 
 
 def group_table(group: NDArray[np.integer]) -> Windows:
