@@ -1,4 +1,5 @@
-"""The `sam3d` command. Every subcommand imports what it needs when it runs, so `sam3d --help` answers at once."""
+"""The `sam3d` command. Every subcommand imports what it needs when it runs, so `sam3d --help` answers at
+once."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def doctor() -> int:
 
 
 def demo(out: Path = Path("out/demo")) -> None:
-    """A synthetic camera and the node over DDS: finds objects on a table, compares, writes a page (demo --help)."""
+    """A synthetic camera and the node over DDS: finds objects on a table, compares, writes a page (demo
+    --help)."""
 
 
 def node() -> None:

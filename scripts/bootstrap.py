@@ -102,9 +102,7 @@ class Environment:
         files = [ROOT / "requirements" / f"{name}.txt" for name in names]
         self._install("requirements", "installing the requirements", files)
         for extra in extras:
-            self._install(
-                extra, f"installing what '{extra}' needs", [ROOT / "requirements" / f"{extra}.txt"]
-            )
+            self._install(extra, f"installing what '{extra}' needs", [ROOT / "requirements" / f"{extra}.txt"])
 
     def _install(self, step: str, title: str, files: list[Path]) -> None:
         key = digest(files, sys.version)
@@ -150,7 +148,12 @@ class Environment:
             "-DBUILD_TESTING=OFF", "-DAMENT_CMAKE_SYMLINK_INSTALL=ON", "-Wno-dev",
         ]  # fmt: skip
         run(f"configuring {name}", configure, self.build_env, self.log)
-        run(f"building {name}", [cmake, "--build", str(build), "--target", "install"], self.build_env, self.log)
+        run(
+            f"building {name}",
+            [cmake, "--build", str(build), "--target", "install"],
+            self.build_env,
+            self.log,
+        )
 
 
 def main() -> None:
@@ -161,7 +164,10 @@ def main() -> None:
     args = parser.parse_args()
     low, high = SUPPORTED
     if not low <= sys.version_info[:2] <= high:
-        sys.exit(f"bootstrap: Python {sys.version.split()[0]} has no ROS wheels; use 3.10 to 3.13 (PYTHON=python3.12 make ...)")
+        sys.exit(
+            f"bootstrap: there are no ROS wheels for Python {sys.version.split()[0]}; 3.10 to 3.13 have them"
+            " (PYTHON=python3.12 make ...)"
+        )
     prefix = args.venv or ROOT / (".venv" if args.distro == "kilted" else f".venv-{args.distro}")
     prefix = prefix.absolute()
     prefix.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sam3d_ros.data.bop import BopImage, BopModel, Truth
+from sam3d_ros.data.bop import MM, BopImage, BopModel, Truth
 from sam3d_ros.data.bop_write import write_image, write_models
 from sam3d_ros.data.objects import ObjectModel
 from sam3d_ros.data.render import SceneRenderer
@@ -41,6 +41,7 @@ def write_tabletop_bop(
     object in scene_gt, also those out of sight, whose mask is then empty. `progress(done, total)` is called
     after every image; what it raises stops the work, and the scenes up to there stay readable.
     """
+    sensor = sensor or DepthSensor()
     obj_id = 0
     for number in range(1, scenes + 1):
         scene_seed = seed + number - 1
@@ -50,7 +51,7 @@ def write_tabletop_bop(
         rng = np.random.default_rng([scene_seed, 1])
         for index, T_world_cam in enumerate(orbit(images, start=float(rng.uniform(0, 2 * np.pi)))):
             shot = look(scene, renderer, camera, T_world_cam, index, rng, sensor, first_obj_id=obj_id + 1)
-            write_image(folder, number, shot)
+            write_image(folder, number, shot, depth_scale=sensor.unit_m / MM)
             if progress is not None:
                 progress((number - 1) * images + index + 1, scenes * images)
         obj_id += objects

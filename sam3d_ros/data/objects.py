@@ -17,7 +17,7 @@ from sam3d_ros.data import containers, things
 from sam3d_ros.data.solids import Design, Symmetry
 from sam3d_ros.types import Float, InputError, Mesh
 
-_AROUND = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / np.sqrt(3)
+_AROUND = np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]) / np.sqrt(3)
 FACES = 6000
 """Aimed at per object: at 0.1 m2 of surface an edge of about 6 mm carries the texture."""
 

@@ -1,8 +1,8 @@
 """A ray-traced picture of a scene with all that a perfect sensor would know: colour, depth, labels, normals.
 
-Runs anywhere: Embree traces the rays on the CPU, no display and no OpenGL. Cost per image of H x W pixels:
-H W rays for what is seen, as many for the shadow of what faces the light, and four more (with their
-shadows) for each of the few per cent of pixels on an edge.
+Runs anywhere: Embree traces the rays on the CPU, no display and no OpenGL. Cost per picture of H x W pixels:
+H W rays for what is seen, as many for the shadow of what faces the light, and four more (with their shadows)
+for each pixel on an edge, which a tenth of the pixels of a cluttered table are.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from embreex.rtcore_scene import EmbreeScene  # type: ignore[import-untyped]
 from sam3d_ros.data.room import Quad
 from sam3d_ros.data.scene import Scene, world_vertices
 from sam3d_ros.data.srgb import linear_from_srgb, srgb_from_linear
+from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.types import Bool, Camera, Float, InputError, Int, UInt8
 
 CREASE_DEG = 35.0
@@ -66,8 +67,12 @@ class SceneRenderer:
     """A scene made ready for rays."""
 
     def __init__(self, scene: Scene) -> None:
-        """Merge all objects and quads into one Embree mesh; per face the label, per corner colour and
-        normal."""
+        """Merge all objects and quads into one Embree mesh; per face the label, per corner colour and normal.
+
+        Raises InputError for a scene of nothing at all.
+        """
+        if not scene.objects and not scene.room:
+            raise InputError("a scene needs an object or a room to be rendered")
         vertices, faces, labels, gloss, corner_colors, corner_normals = [], [], [], [], [], []
         offset = 0
         for placed in scene.objects:
@@ -92,7 +97,7 @@ class SceneRenderer:
         self._attributes = np.concatenate(
             [np.concatenate([none, *corner_colors]), np.concatenate([none, *corner_normals])], axis=2
         )
-        self._light = scene.light
+        self._light, self._objects = scene.light, scene.objects
         self._tree = _tree(np.concatenate(vertices), np.concatenate(faces))
         self._object_trees = {p.label: _tree(world_vertices(p), p.model.mesh.faces) for p in scene.objects}
 
@@ -125,21 +130,24 @@ class SceneRenderer:
 
     def silhouettes(self, camera: Camera, T_world_cam: Float) -> dict[int, Bool]:
         """Per label the (H, W) pixels the object would cover if nothing stood before it."""
-        rays_cam = _rays(camera)
-        directions = rays_cam @ T_world_cam[:3, :3].T.astype(np.float32)
-        origins = np.broadcast_to(T_world_cam[:3, 3].astype(np.float32), directions.shape)
         shape = (camera.height, camera.width)
-        return {
-            label: (tree.run(np.ascontiguousarray(origins), directions) >= 0).reshape(shape)
-            for label, tree in self._object_trees.items()
-        }
+        rays = _rays(camera).reshape(*shape, 3)
+        silhouettes: dict[int, Bool] = {}
+        for placed in self._objects:
+            pixels = np.zeros(shape, bool)
+            window = _window(apply(inverse(T_world_cam), world_vertices(placed)), camera)
+            directions = rays[window].reshape(-1, 3) @ T_world_cam[:3, :3].T.astype(np.float32)
+            if len(directions):
+                tree = self._object_trees[placed.label]
+                hits = tree.run(_origins(T_world_cam, len(directions)), directions)
+                pixels[window] = (hits >= 0).reshape(pixels[window].shape)
+            silhouettes[placed.label] = pixels
+        return silhouettes
 
     def _trace(self, rays_cam: Float, T_world_cam: Float) -> _Hits:
         """Where rays (N, 3) through the optical centre end, and what colour is there."""
         directions = rays_cam @ T_world_cam[:3, :3].T.astype(np.float32)
-        origin = T_world_cam[:3, 3].astype(np.float32)
-        origins = np.empty_like(directions)
-        origins[:] = origin
+        origins = _origins(T_world_cam, len(directions))
         answer = self._tree.run(origins, directions, output=True)
         face, found = answer["primID"], answer["primID"] >= 0
         count = len(face)
@@ -151,7 +159,7 @@ class SceneRenderer:
         albedo[on_object] = values[:, :3]
         normal[on_object] = values[:, 3:] / np.linalg.norm(values[:, 3:], axis=1, keepdims=True)
         distance = np.where(found, answer["tfar"], np.float32(np.inf)).astype(np.float32)
-        points = origin + directions * np.where(found, distance, np.float32(0))[:, None]
+        points = origins + directions * np.where(found, distance, np.float32(0))[:, None]
         room_face = np.where(found, (face - self._object_faces) // 2, -1)
         for index, (quad, image) in enumerate(self._quads):
             here = np.flatnonzero(room_face == index)
@@ -195,6 +203,24 @@ def _tree(vertices: Float, faces: Int) -> EmbreeScene:
     tree = EmbreeScene()
     TriangleMesh(tree, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
     return tree
+
+
+def _origins(T_world_cam: Float, count: int) -> Float:
+    """(count, 3) float32: Embree wants a start for every ray, here the optical centre."""
+    origins = np.empty((count, 3), np.float32)
+    origins[:] = T_world_cam[:3, 3]
+    return origins
+
+
+def _window(points_cam: Float, camera: Camera) -> tuple[slice, slice]:
+    """Rows and columns around the projection of points (N, 3); all where a point is not before the lens."""
+    x, y, z = points_cam.T
+    if z.min() < 1e-3:
+        return slice(0, camera.height), slice(0, camera.width)
+    u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
+    columns = np.clip([np.floor(u.min()), np.ceil(u.max()) + 1], 0, camera.width).astype(int)
+    rows = np.clip([np.floor(v.min()), np.ceil(v.max()) + 1], 0, camera.height).astype(int)
+    return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
 
 
 @lru_cache(maxsize=4)

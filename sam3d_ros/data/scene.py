@@ -133,8 +133,11 @@ def _about_z(angle: float) -> Float:
 def _lying(model: ObjectModel, rng: np.random.Generator) -> Float:
     """(3, 3) rotation onto a stable side, drawn by how often a falling object ends there."""
     solid = trimesh.Trimesh(model.mesh.vertices, model.mesh.faces, process=False)
-    poses, chances = compute_stable_poses(solid)
-    if not len(poses):
+    with np.errstate(all="ignore"):
+        poses, chances = compute_stable_poses(solid)
+    # Sides of sliver faces come with a chance of NaN.
+    chances = np.nan_to_num(chances)
+    if not chances.sum() > 0:
         return np.eye(3)
     chosen: Float = np.asarray(poses, np.float64)[rng.choice(len(poses), p=chances / chances.sum()), :3, :3]
     return chosen

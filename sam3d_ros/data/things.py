@@ -9,6 +9,8 @@ from sam3d_ros.data import textures as tx
 from sam3d_ros.data.solids import HALF_TURN, SEGMENTS, Design, hollow, rod, rounded_box, tube
 from sam3d_ros.types import Bool, Float
 
+APPLES = ((0.72, 0.12, 0.12), (0.55, 0.68, 0.22), (0.85, 0.72, 0.28), (0.80, 0.30, 0.18))
+
 
 def banana(rng: np.random.Generator) -> Design:
     """16-21 cm, lying on its side; black ends."""
@@ -43,7 +45,7 @@ def apple(rng: np.random.Generator) -> Design:
     flesh = Manifold.sphere(radius, SEGMENTS).warp_batch(shape)
     stalk_at = np.array([[0.0, 0.0, 0.4 * radius], [tilt, tilt / 2, radius * 0.95]])
     stalk = rod(stalk_at, np.array([0.0015, 0.002]), 8)
-    skin, blush = tx.color(rng, 0.8, 0.7), tx.color(rng, 0.6, 0.8)
+    skin, blush = tx.one_of(rng, APPLES), tx.one_of(rng, APPLES)
     field = tx.noise(rng, 0.08)
 
     def peel(p: Float) -> Float:
@@ -144,11 +146,10 @@ def car(rng: np.random.Generator) -> Design:
     length, width, body = rng.uniform(0.08, 0.13), rng.uniform(0.035, 0.05), rng.uniform(0.02, 0.026)
     wheel, tyre = rng.uniform(0.01, 0.013), 0.008
     hull = rounded_box((length, width, body), 0.004, 3).translate((0.0, 0.0, wheel + body * 0.3))
-    roof = CrossSection(
-        [[(-length * 0.38, 0.0), (length * 0.22, 0.0), (length * 0.08, body), (-length * 0.3, body)]]
-    )
+    side = [(-0.38, 0.0), (0.22, 0.0), (0.08, body * 0.75), (-0.3, body * 0.75)]
+    roof = CrossSection([[(x * length, z) for x, z in side]])
     cabin = Manifold.extrude(roof, width * 0.86).rotate((90.0, 0.0, 0.0))
-    cabin = cabin.translate((0.0, width * 0.43, -body * 0.3))
+    cabin = cabin.translate((0.0, width * 0.43, wheel + body * 0.7))
     disc = Manifold.cylinder(tyre, wheel, -1.0, 32, True).rotate((90.0, 0.0, 0.0))
     solid = hull + cabin
     places = [(x * length * 0.3, y * width / 2) for x in (-1, 1) for y in (-1, 1)]

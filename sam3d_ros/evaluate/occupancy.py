@@ -74,8 +74,10 @@ def _add_crossings(crossings: Int, grid: Float, faces: Int, i: Int, j: Int) -> N
     hit = np.flatnonzero(upward == np.any(sides, axis=0))
     a, b, c = (grid[faces[hit, k]] for k in range(3))
     normal = np.cross(b - a, c - a)
-    # Not zero: three edges with the column on the same side enclose an area.
-    slope_x, slope_y = -normal[:, 0] / normal[:, 2], -normal[:, 1] / normal[:, 2]
+    # Three edges with the column on the same side enclose an area; zero only where rounding says otherwise, and
+    # then the clip below keeps z within the triangle.
+    steep = np.where(normal[:, 2] != 0, normal[:, 2], np.inf)
+    slope_x, slope_y = -normal[:, 0] / steep, -normal[:, 1] / steep
     z = a[:, 2] + slope_x * (i[hit] - a[:, 0]) + slope_y * (j[hit] - a[:, 1])
     z = np.clip(z, np.minimum(np.minimum(a, b), c)[:, 2], np.maximum(np.maximum(a, b), c)[:, 2])
     above = np.clip(np.ceil(z), 0, crossings.shape[2] - 1).astype(np.int64)

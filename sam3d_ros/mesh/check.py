@@ -12,7 +12,8 @@ class MeshError(ValueError):
 
 
 def is_watertight(mesh: Mesh) -> bool:
-    """True where every directed edge is met by exactly one opposite edge: closed, and consistently oriented."""
+    """True where every directed edge is met by exactly one opposite edge: closed, and consistently
+    oriented."""
     faces = np.asarray(mesh.faces, np.int64)
     if len(faces) < 4:
         return False
@@ -26,7 +27,8 @@ def is_watertight(mesh: Mesh) -> bool:
 
 
 def volume(mesh: Mesh) -> float:
-    """Signed volume in m^3: positive where faces are counter-clockwise seen from outside (divergence theorem)."""
+    """Signed volume in m^3: positive where faces are counter-clockwise seen from outside (divergence
+    theorem)."""
     corners = mesh.vertices.astype(np.float64)[mesh.faces]
     corners = corners - mesh.vertices.mean(0, dtype=np.float64)
     return float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)
@@ -39,11 +41,19 @@ def box(mesh: Mesh) -> Float:
 
 
 def check(mesh: Mesh) -> Mesh:
-    """The mesh itself. Raises MeshError where it is empty, not finite, has indices out of range, or is inside out."""
+    """The mesh itself. Raises MeshError where it is empty, not finite, has indices out of range, or is
+    inside out."""
     if len(mesh.vertices) == 0 or len(mesh.faces) == 0:
         raise MeshError("the mesh is empty")
-    if mesh.vertices.ndim != 2 or mesh.vertices.shape[1] != 3 or mesh.faces.ndim != 2 or mesh.faces.shape[1] != 3:
-        raise MeshError(f"vertices {mesh.vertices.shape} and faces {mesh.faces.shape} must be (V, 3) and (F, 3)")
+    if (
+        mesh.vertices.ndim != 2
+        or mesh.vertices.shape[1] != 3
+        or mesh.faces.ndim != 2
+        or mesh.faces.shape[1] != 3
+    ):
+        raise MeshError(
+            f"vertices {mesh.vertices.shape} and faces {mesh.faces.shape} must be (V, 3) and (F, 3)"
+        )
     if not np.isfinite(mesh.vertices).all():
         raise MeshError("the mesh has vertices that are not finite")
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):

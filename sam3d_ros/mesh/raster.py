@@ -1,24 +1,31 @@
-"""A small z-buffer in numpy: which triangle covers which pixel, and how deep. No GL, no scene to build and to free.
+"""A small z-buffer in numpy: which triangle covers which pixel, and how deep. No GL, no scene to build and
+to free.
 
-Every triangle is expanded to the pixels of its bounding box, all triangles at once, and the pixels outside it are
-dropped. The cost is the summed area of the boxes, so callers draw regions of interest at a modest resolution.
+Every triangle is expanded to the pixels of its bounding box, all triangles at once, and the pixels outside
+it are dropped. The cost is the summed area of the boxes, so callers draw regions of interest at a modest
+resolution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sam3d_ros.perception.camera import project
 from sam3d_ros.types import Camera, Float, Int, Mesh, Roi
 
+T = TypeVar("T", bound=np.generic)
 CHUNK = 1 << 20  # candidate pixels per step: bounds the memory at some 100 MB for any mesh
 
 
 @dataclass(frozen=True)
 class Fragments:
-    """Pixels covered by triangles. face, column, row: (N,) int64. weights: (N, 3) float32 barycentric, screen space."""
+    """Pixels covered by triangles. face, column, row: (N,) int64. weights: (N, 3) float32 barycentric,
+    screen space."""
 
     face: Int
     column: Int
@@ -41,14 +48,15 @@ class Picture:
         """(rows, columns)."""
         return -(-self.roi.height // self.step), -(-self.roi.width // self.step)
 
-    def sample(self, image: Float) -> Float:
+    def sample(self, image: NDArray[T]) -> NDArray[T]:
         """The picture's pixels of a full image (H, W, ...)."""
         roi, step = self.roi, self.step
         return image[roi.y : roi.y + roi.height : step, roi.x : roi.x + roi.width : step]
 
     @staticmethod
     def around(roi: Roi, camera: Camera, margin: float, most: int) -> Picture:
-        """The region grown by `margin` of its size on every side, at most `most` pixels along the longer side."""
+        """The region grown by `margin` of its size on every side, at most `most` pixels along the longer
+        side."""
         dx, dy = int(roi.width * margin) + 2, int(roi.height * margin) + 2
         x0, y0 = max(roi.x - dx, 0), max(roi.y - dy, 0)
         x1, y1 = min(roi.x + roi.width + dx, camera.width), min(roi.y + roi.height + dy, camera.height)
@@ -57,7 +65,8 @@ class Picture:
 
 
 def fragments(corners: Float, height: int, width: int) -> Iterator[Fragments]:
-    """Fragments of triangles with `corners` (F, 3, 2) float, columns and rows; pixel centres at whole numbers.
+    """Fragments of triangles with `corners` (F, 3, 2) float, columns and rows; pixel centres at whole
+    numbers.
 
     A pixel centre on an edge belongs to both triangles. Triangles without area or with NaN give nothing.
     """
@@ -95,24 +104,30 @@ def fragments(corners: Float, height: int, width: int) -> Iterator[Fragments]:
         start = stop
 
 
+def pixels_of(points_cam: Float, camera: Camera) -> Float:
+    """(N, 2) columns and rows of points (N, 3) m, optical frame; NaN for points nearer than 1 mm to the
+    camera's plane."""
+    if camera.distortion_model:
+        return project(points_cam, camera)
+    z = np.where(points_cam[:, 2:] > 1e-3, points_cam[:, 2:], np.nan)
+    uv: Float = points_cam[:, :2] / z * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+    return uv
+
+
 def depth_picture(mesh_cam: Mesh, camera: Camera, picture: Picture) -> Float:
     """(rows, columns) float32 z in metres of the nearest surface, inf where there is none.
 
-    `mesh_cam` has its vertices in the optical frame. Lens distortion is left out: the caller compares regions that are
-    small beside it or passes rectified images. Triangles that reach nearer than 1 mm to the image plane are dropped.
+    `mesh_cam` has its vertices in the optical frame. Edges stay straight between their projected ends, also
+    where the lens would bend them. Triangles with a vertex behind the camera are left out.
     """
     rows, columns = picture.shape
-    xyz = mesh_cam.vertices.astype(np.float32)
-    z = xyz[:, 2]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u = (camera.fx * xyz[:, 0] / z + camera.cx - picture.roi.x) / picture.step
-        v = (camera.fy * xyz[:, 1] / z + camera.cy - picture.roi.y) / picture.step
-        inverse = (1 / z).astype(np.float32)
-    corners = np.stack([u, v], axis=1)[mesh_cam.faces]
-    corners[(z[mesh_cam.faces] < 1e-3).any(1)] = np.nan
+    uv = (pixels_of(mesh_cam.vertices, camera) - (picture.roi.x, picture.roi.y)) / picture.step
+    with np.errstate(divide="ignore"):
+        inverse = (1 / mesh_cam.vertices[:, 2]).astype(np.float32)
     nearest = np.zeros(rows * columns, np.float32)
-    for part in fragments(corners, rows, columns):
+    for part in fragments(uv[mesh_cam.faces], rows, columns):
         depth = (part.weights * inverse[mesh_cam.faces[part.face]]).sum(1)
         np.maximum.at(nearest, part.row * columns + part.column, depth)
     with np.errstate(divide="ignore"):
-        return (1 / nearest).reshape(rows, columns)
+        picture_depth: Float = (1 / nearest).reshape(rows, columns)
+    return picture_depth

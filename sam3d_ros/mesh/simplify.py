@@ -1,8 +1,9 @@
-"""Fewer triangles with the same shape (quadric edge collapse, Garland and Heckbert 1997, by fast-simplification)."""
+"""Fewer triangles with the same shape (quadric edge collapse, Garland and Heckbert 1997, by
+fast-simplification)."""
 
 from __future__ import annotations
 
-import fast_simplification
+import fast_simplification  # type: ignore[import-untyped]
 import numpy as np
 
 from sam3d_ros.mesh.check import is_watertight

@@ -13,25 +13,33 @@ from sam3d_ros.types import Float, Mesh
 
 @dataclass(frozen=True)
 class Grid:
-    """Sample points `origin + spacing * (i, j, k)` for i, j, k below `shape`. origin: (3,) m; spacing: m."""
+    """Sample points `origin + spacing * (i, j, k)` for i, j, k below `shape`. origin, spacing: (3,) float64
+    m."""
 
     origin: Float
-    spacing: float
+    spacing: Float
     shape: tuple[int, int, int]
 
     @staticmethod
-    def over(low: Float, high: Float, longest: int, least_spacing: float = 1e-3) -> Grid:
-        """A grid that covers the box low..high (3,) m with a margin of two samples, `longest` along its longest side."""
+    def over(low: Float, high: Float, longest: int, shortest: int = 12, finest: float = 5e-4) -> Grid:
+        """A grid that covers the box low..high (3,) m and two more samples on every side.
+
+        `longest` samples lie along the longest side and at least `shortest` along every other (a plate
+        keeps its thickness), but none closer than `finest` m.
+        """
         size = np.asarray(high, np.float64) - low
-        spacing = max(float(size.max()) / max(longest - 5, 1), least_spacing)
+        spacing = np.minimum(size.max() / max(longest - 5, 1), size / max(shortest - 5, 1))
+        spacing = np.maximum(spacing, finest)
         counts = np.ceil(size / spacing).astype(int) + 5
         middle = (np.asarray(high, np.float64) + low) / 2
-        return Grid(middle - spacing * (counts - 1) / 2, spacing, (int(counts[0]), int(counts[1]), int(counts[2])))
+        return Grid(
+            middle - spacing * (counts - 1) / 2, spacing, (int(counts[0]), int(counts[1]), int(counts[2]))
+        )
 
     def axes(self) -> tuple[Float, Float, Float]:
         """Coordinates along x, y and z, each float32 m."""
         x, y, z = (
-            (self.origin[i] + self.spacing * np.arange(self.shape[i])).astype(np.float32) for i in range(3)
+            (self.origin[i] + self.spacing[i] * np.arange(self.shape[i])).astype(np.float32) for i in range(3)
         )
         return x, y, z
 
@@ -41,17 +49,20 @@ class Grid:
 
 
 def surface(field: Float, grid: Grid) -> Mesh:
-    """The zero level of `field` (X, Y, Z), positive inside; closed because everything outside the grid is outside.
+    """The zero level of `field` (X, Y, Z), positive inside; closed because everything outside the grid is
+    outside.
 
     Raises MeshError where nothing is inside.
     """
-    inside = np.asarray(field, np.float32).reshape(grid.shape)
+    inside: Float = np.asarray(field, np.float32).reshape(grid.shape)
     if not (inside > 0).any():
         raise MeshError("the field has no inside")
     # A value of exactly zero would put three vertices on one point; move it by a thousandth of a sample.
-    tiny = np.float32(1e-3 * grid.spacing)
+    tiny = np.float32(1e-3 * grid.spacing.min())
     inside = np.where(np.abs(inside) < tiny, np.where(inside > 0, tiny, -tiny), inside)
-    padded = np.pad(inside, 1, constant_values=-np.float32(grid.spacing))
-    vertices, faces, _, _ = marching_cubes(padded, 0.0, gradient_direction="descent")
+    padded = np.pad(inside, 1, constant_values=-np.float32(grid.spacing.min()))
+    vertices, faces, _, _ = marching_cubes(  # type: ignore[no-untyped-call]
+        padded, 0.0, gradient_direction="ascent"
+    )
     vertices = vertices.astype(np.float64) * grid.spacing + (grid.origin - grid.spacing)
     return Mesh(vertices.astype(np.float32), faces.astype(np.int32))

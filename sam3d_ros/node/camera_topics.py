@@ -43,7 +43,11 @@ def depth_pixels(depth_m: Float, encoding: str) -> UInt8 | Float | Int:
 
 def label_pixels(labels: Int) -> tuple[Int, str]:
     """Labels as the smallest of mono8 and 16UC1 that holds them, and the encoding."""
-    return (labels.astype(np.uint8), "mono8") if labels.max(initial=0) < 256 else (labels.astype(np.uint16), "16UC1")
+    return (
+        (labels.astype(np.uint8), "mono8")
+        if labels.max(initial=0) < 256
+        else (labels.astype(np.uint16), "16UC1")
+    )
 
 
 class CameraTopics:
@@ -62,7 +66,13 @@ class CameraTopics:
         self._tf_static = node.create_publisher(TFMessage, "/tf_static", latched)
 
     def publish(
-        self, rgb: UInt8, depth_m: Float, labels: Int, camera: Camera, stamp_ns: int, depth_encoding: str = "16UC1"
+        self,
+        rgb: UInt8,
+        depth_m: Float,
+        labels: Int,
+        camera: Camera,
+        stamp_ns: int,
+        depth_encoding: str = "16UC1",
     ) -> None:
         """One frame with one stamp. rgb (H, W, 3) uint8, depth_m (H, W) metres with NaN, labels (H, W) integers."""
         header = Header(stamp=time_of(stamp_ns), frame_id=self._frame_id)
@@ -74,8 +84,12 @@ class CameraTopics:
 
     def move(self, parent: str, stamp_ns: int, children: Mapping[str, Float]) -> None:
         """Broadcast `T_parent_child` (4, 4) of moving frames."""
-        self._tf.publish(TFMessage(transforms=[tf.message(parent, c, stamp_ns, T) for c, T in children.items()]))
+        self._tf.publish(
+            TFMessage(transforms=[tf.message(parent, c, stamp_ns, T) for c, T in children.items()])
+        )
 
     def fix(self, parent: str, children: Mapping[str, Float]) -> None:
         """Latch `T_parent_child` (4, 4) of frames that do not move."""
-        self._tf_static.publish(TFMessage(transforms=[tf.message(parent, c, 0, T) for c, T in children.items()]))
+        self._tf_static.publish(
+            TFMessage(transforms=[tf.message(parent, c, 0, T) for c, T in children.items()])
+        )

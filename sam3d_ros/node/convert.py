@@ -1,4 +1,5 @@
-"""ROS messages to numpy and back. Plain functions, no node; every refusal is an InputError that says what would be right.
+"""ROS messages to numpy and back: plain functions, no node. Every refusal is an InputError that says what would be
+right.
 
 Encodings follow sensor_msgs/image_encodings.hpp; depth follows REP 118 (16UC1 millimetres, 32FC1 metres).
 """
@@ -99,15 +100,18 @@ def image_array(msg: Image) -> NDArray[Any]:
     row = width * channels * np.dtype(dtype).itemsize
     step = int(msg.step) or row
     if step < row:
-        raise InputError(f"image step {step} is less than the {row} bytes of a {width} pixel '{msg.encoding}' row")
+        raise InputError(
+            f"image step {step} is less than the {row} bytes of a {width} pixel '{msg.encoding}' row"
+        )
     if len(msg.data) < step * (height - 1) + row:
         raise InputError(
-            f"image data has {len(msg.data)} bytes, {width}x{height} '{msg.encoding}' with step {step} needs {step * height}"
+            f"image data has {len(msg.data)} bytes, {width}x{height} '{msg.encoding}' with step {step}"
+            f" needs {step * height}"
         )
     stored = np.dtype(dtype).newbyteorder(">" if msg.is_bigendian else "<")
     shape = (height, width, channels) if channels > 1 else (height, width)
     strides = (step, channels * stored.itemsize, stored.itemsize)[: len(shape)]
-    pixels = np.ndarray(shape, stored, buffer=memoryview(msg.data), strides=strides)
+    pixels: NDArray[Any] = np.ndarray(shape, stored, buffer=memoryview(msg.data), strides=strides)
     return pixels if stored.isnative else pixels.astype(dtype)
 
 
@@ -121,8 +125,7 @@ def rgb_array(msg: Image) -> UInt8:
         return pixels
     if msg.encoding in ("yuv422", "uyvy", "yuv422_yuy2", "yuyv") and pixels.shape[1] % 2:
         raise InputError(f"a '{msg.encoding}' image needs an even width, this one has {pixels.shape[1]}")
-    converted: UInt8 = cv2.cvtColor(np.ascontiguousarray(pixels), code)
-    return converted
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), np.uint8)
 
 
 def depth_array(msg: Image) -> Float:
@@ -162,12 +165,16 @@ def decompress(msg: CompressedImage) -> Image:
     elif msg.format.startswith("32FC1"):
         a, b = np.frombuffer(msg.data, "<f4", count=2, offset=4)
         with np.errstate(divide="ignore"):
-            pixels = np.where(pixels == 0, np.float32(np.nan), a / (pixels.astype(np.float32) - b)).astype(np.float32)
+            pixels = np.where(pixels == 0, np.float32(np.nan), a / (pixels.astype(np.float32) - b)).astype(
+                np.float32
+            )
         encoding = "32FC1"
     else:
         encoding = "16UC1" if pixels.dtype == np.uint16 and pixels.ndim == 2 else None
     if encoding is None:
-        raise InputError(f"compressed image ('{msg.format}') holds {pixels.dtype} {pixels.shape}, which is not supported")
+        raise InputError(
+            f"compressed image ('{msg.format}') holds {pixels.dtype} {pixels.shape}, which is not supported"
+        )
     return image_message(pixels, encoding, msg.header)
 
 
@@ -175,8 +182,12 @@ def image_message(pixels: NDArray[Any], encoding: str, header: Any) -> Image:
     """An Image of (H, W) or (H, W, C) pixels, which must already have the dtype of the encoding."""
     dtype, channels = LAYOUT[encoding]
     if pixels.dtype != dtype or (pixels.shape[2] if pixels.ndim == 3 else 1) != channels:
-        raise ValueError(f"'{encoding}' holds {np.dtype(dtype)} x {channels}, not {pixels.dtype} {pixels.shape}")
-    msg = Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, is_bigendian=0)
+        raise ValueError(
+            f"'{encoding}' holds {np.dtype(dtype)} x {channels}, not {pixels.dtype} {pixels.shape}"
+        )
+    msg = Image(
+        header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, is_bigendian=0
+    )
     msg.step = pixels.shape[1] * channels * np.dtype(dtype).itemsize
     msg.data = flat(np.ascontiguousarray(pixels).view(np.uint8), "u1")
     return msg
@@ -200,7 +211,13 @@ def cloud_points(msg: PointCloud2) -> Float:
     """(H, W, 3) float32 m of an organised cloud, NaN where nothing was measured. Raises InputError."""
     fields = [(f.name, int(f.offset), int(f.datatype), int(f.count)) for f in msg.fields]
     return pointmap.points_from_cloud(
-        msg.data, fields, int(msg.height), int(msg.width), int(msg.point_step), int(msg.row_step), bool(msg.is_bigendian)
+        msg.data,
+        fields,
+        int(msg.height),
+        int(msg.width),
+        int(msg.point_step),
+        int(msg.row_step),
+        bool(msg.is_bigendian),
     )
 
 

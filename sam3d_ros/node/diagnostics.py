@@ -43,7 +43,11 @@ class Counters:
 
 
 def input_problem(
-    inputs: Mapping[str, InputState], sync: SyncStats, slop_ns: int, now_ns: int, late_after_ns: int,
+    inputs: Mapping[str, InputState],
+    sync: SyncStats,
+    slop_ns: int,
+    now_ns: int,
+    late_after_ns: int,
     has_camera_info: bool,
 ) -> str:
     """Why no frame is complete, in one sentence naming topics; empty where all is well.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from builtin_interfaces.msg import Duration
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
@@ -21,6 +21,7 @@ from sam3d_ros.action import Reconstruct
 from sam3d_ros.node.worker import Job
 
 Result = Reconstruct.Result
+Handle: TypeAlias = "ServerGoalHandle[Any, Any, Any]"
 
 
 class GoalError(Exception):
@@ -60,18 +61,23 @@ class Goals:
     def close(self) -> None:
         self._server.destroy()
 
-    def _accepted(self, handle: ServerGoalHandle) -> None:
+    def _accepted(self, handle: Handle) -> None:
         timeout = handle.request.timeout
         seconds = timeout.sec + timeout.nanosec * 1e-9
         began = time.monotonic()
-        job = Job(lambda job: self._work(handle, job, began), began + (seconds if seconds > 0 else self._timeout()))
+        job = Job(
+            lambda job: self._work(handle, job, began), began + (seconds if seconds > 0 else self._timeout())
+        )
         with self._lock:
             self._jobs[bytes(handle.goal_id.uuid)] = job
         self._feedback(handle, began, "queued", 0, 0.0)
         if not self._submit(job):
-            self._finish(handle, Result(error_code=Result.NOT_ACTIVE, error_msg="the node is not active or its queue is full"))
+            self._finish(
+                handle,
+                Result(error_code=Result.NOT_ACTIVE, error_msg="the node is not active or its queue is full"),
+            )
 
-    def _cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+    def _cancel(self, handle: Handle) -> CancelResponse:
         with self._lock:
             job = self._jobs.get(bytes(handle.goal_id.uuid))
         if job is None:
@@ -79,10 +85,12 @@ class Goals:
         job.cancelled.set()
         return CancelResponse.ACCEPT
 
-    def _work(self, handle: ServerGoalHandle, job: Job, began: float) -> None:
+    def _work(self, handle: Handle, job: Job, began: float) -> None:
         try:
             result = self._run(
-                handle.request, job, lambda stage, mask, share: self._feedback(handle, began, stage, mask, share)
+                handle.request,
+                job,
+                lambda stage, mask, share: self._feedback(handle, began, stage, mask, share),
             )
         except GoalError as error:
             result = Result(error_code=error.code, error_msg=str(error))
@@ -90,8 +98,8 @@ class Goals:
             result = Result(error_code=Result.FAILED, error_msg=f"{type(error).__name__}: {error}")
         self._finish(handle, result)
 
-    def _finish(self, handle: ServerGoalHandle, result: Any) -> None:
-        def close(handle: ServerGoalHandle) -> Any:
+    def _finish(self, handle: Handle, result: Any) -> None:
+        def close(handle: Handle) -> Any:
             if result.error_code == Result.CANCELED and handle.is_cancel_requested:
                 handle.canceled()
             elif result.error_code == Result.NONE:
@@ -105,7 +113,7 @@ class Goals:
         if handle.is_active:
             handle.execute(close)
 
-    def _feedback(self, handle: ServerGoalHandle, began: float, stage: str, mask: int, share: float) -> None:
+    def _feedback(self, handle: Handle, began: float, stage: str, mask: int, share: float) -> None:
         elapsed = time.monotonic() - began
         message = Reconstruct.Feedback(stage=stage, mask=mask, progress=float(share))
         message.elapsed = Duration(sec=int(elapsed), nanosec=int(elapsed % 1 * 1e9))

@@ -91,12 +91,13 @@ class Inputs:
         if self._parameters.reliability != "auto":
             return
         for role, subscription in list(self._subscriptions.items()):
-            offered = qos.offered_reliability(self._node, subscription.topic_name)
+            topic = subscription.topic_name
+            offered = qos.offered_reliability(self._node, topic)
             if offered is not None and offered != self._reliability[role]:
                 self._node.destroy_subscription(subscription)
                 self._subscribe(role)
                 self._node.get_logger().info(
-                    f"{subscription.topic_name}: subscribed as {offered.name}, as its publishers offer"
+                    f"{topic}: subscribed as {offered.name}, as its publishers offer"
                 )
 
     def states(self) -> dict[str, InputState]:
@@ -133,7 +134,9 @@ class Inputs:
             topic,
             self._take_info if role == "camera_info" else lambda message: self._take(role, message),
             qos.input_profile(reliability, self._parameters.qos_depth),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: self._incompatible.add(role)),
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=lambda _: self._incompatible.add(role)
+            ),
         )
 
     def _take_info(self, message: CameraInfo) -> None:

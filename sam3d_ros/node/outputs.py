@@ -15,8 +15,14 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from sam3d_ros.mesh.export import safe_name, write_mesh
-from sam3d_ros.msg import FrameTiming, ObjectMesh, ObjectMeshArray, ReconstructedObject, ReconstructedObjectArray
+from sam3d_ros.mesh.export import write_mesh
+from sam3d_ros.msg import (
+    FrameTiming,
+    ObjectMesh,
+    ObjectMeshArray,
+    ReconstructedObject,
+    ReconstructedObjectArray,
+)
 from sam3d_ros.node import publish, qos
 from sam3d_ros.node.convert import time_of
 from sam3d_ros.node.parameters import NodeParameters
@@ -46,8 +52,7 @@ class MeshFiles:
 
     def write(self, object_id: str, stamp_ns: int, mesh: Mesh) -> str:
         """Writes and returns the file:// URI."""
-        path = self._folder / f"{safe_name(object_id)}_{stamp_ns}.glb"
-        write_mesh(path, mesh)
+        path = write_mesh(mesh, self._folder, f"{object_id}_{stamp_ns}", "glb")
         self._written.append(path)
         while len(self._written) > self.keep:
             self._written.pop(0).unlink(missing_ok=True)
@@ -60,7 +65,9 @@ class Outputs:
     def __init__(self, node: Node, parameters: NodeParameters, tf: Tf) -> None:
         self._node = node
         self._tf = tf
-        self._files = MeshFiles(Path(parameters.mesh_dir), parameters.mesh_keep) if parameters.mesh_dir else None
+        self._files = (
+            MeshFiles(Path(parameters.mesh_dir), parameters.mesh_keep) if parameters.mesh_dir else None
+        )
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[Mesh, ObjectMesh]] = OrderedDict()
         self._last: tuple[Sequence[ReconstructedObject], Mapping[str, Mesh]] | None = None
@@ -72,8 +79,12 @@ class Outputs:
         self._poses = node.create_publisher(PoseArray, "~/poses", plain)
         self._timing = node.create_publisher(FrameTiming, "~/timing", plain)
         self._publishers = [self._objects, self._meshes, self._markers, self._poses, self._timing]
-        self._detections = self._optional(parameters.vision_msgs, "vision_msgs", "Detection3DArray", "~/detections")
-        self._collision = self._optional(parameters.moveit, "moveit_msgs", "CollisionObject", "~/collision_objects")
+        self._detections = self._optional(
+            parameters.vision_msgs, "vision_msgs", "Detection3DArray", "~/detections"
+        )
+        self._collision = self._optional(
+            parameters.moveit, "moveit_msgs", "CollisionObject", "~/collision_objects"
+        )
 
     def close(self) -> None:
         for publisher in self._publishers:
@@ -139,7 +150,9 @@ class Outputs:
             self._last = (objects, {i: r.mesh for i, r in zip(ids, found, strict=True)})
             self._markers_sent = False
         self.revive_markers(parameters)
-        self._publish_optional(header, objects, {i: r.mesh for i, r in zip(ids, found, strict=True)}, parameters)
+        self._publish_optional(
+            header, objects, {i: r.mesh for i, r in zip(ids, found, strict=True)}, parameters
+        )
         stages["publish"] = time.perf_counter() - begin
         age_ms = (self._node.get_clock().now().nanoseconds - frame.stamp_ns) / 1e6
         timing = publish.timing_message(header, stages, age_ms, len(found), len(refused), parameters.method)
@@ -182,4 +195,6 @@ class Outputs:
             self._detections.publish(publish.detections(header, objects))
         if self._collision:
             for o in objects:
-                self._collision.publish(publish.collision_object(o, meshes[o.id], parameters.marker_triangles))
+                self._collision.publish(
+                    publish.collision_object(o, meshes[o.id], parameters.marker_triangles)
+                )

@@ -69,7 +69,9 @@ def rejected_message(r: Rejected) -> RejectedMask:
 
 def mesh_message(mesh: Mesh, header: Header, object_id: str, watertight: bool, uri: str) -> ObjectMesh:
     """The mesh as flat arrays; `header.frame_id` is the object's TF frame."""
-    msg = ObjectMesh(header=header, id=object_id, format=ObjectMesh.FORMAT_ARRAYS, watertight=watertight, uri=uri)
+    msg = ObjectMesh(
+        header=header, id=object_id, format=ObjectMesh.FORMAT_ARRAYS, watertight=watertight, uri=uri
+    )
     msg.vertices = flat(mesh.vertices, "f4")
     msg.triangles = flat(mesh.faces, "u4")
     if mesh.colors is not None:
@@ -98,7 +100,11 @@ def pose_array(header: Header, objects: Sequence[ReconstructedObject]) -> PoseAr
 
 
 def marker_array(
-    objects: Sequence[ReconstructedObject], meshes: Mapping[str, Mesh], mode: str, max_triangles: int, namespace: str
+    objects: Sequence[ReconstructedObject],
+    meshes: Mapping[str, Mesh],
+    mode: str,
+    max_triangles: int,
+    namespace: str,
 ) -> MarkerArray:
     """Mesh, box and text per object for RViz; the markers of the frame before are deleted first.
 
@@ -107,7 +113,9 @@ def marker_array(
     markers = [Marker(action=Marker.DELETEALL, ns=namespace)]
     for number, o in enumerate(objects):
         if mode in ("triangle_list", "both"):
-            markers.append(_triangles(o, simplify(meshes[o.id], max_triangles), f"{namespace}/mesh", number))
+            markers.append(
+                _triangles(o, simplify(meshes[o.id], max_triangles)[0], f"{namespace}/mesh", number)
+            )
         if mode in ("resource", "both") and o.mesh_uri:
             marker = _marker(o, f"{namespace}/file", number, Marker.MESH_RESOURCE, (1.0, 1.0, 1.0))
             marker.mesh_resource = o.mesh_uri
@@ -118,7 +126,9 @@ def marker_array(
     return MarkerArray(markers=markers)
 
 
-def _marker(o: ReconstructedObject, namespace: str, number: int, kind: int, scale: tuple[float, ...]) -> Marker:
+def _marker(
+    o: ReconstructedObject, namespace: str, number: int, kind: int, scale: tuple[float, ...]
+) -> Marker:
     marker = Marker(header=o.header, ns=namespace, id=number, type=kind, action=Marker.ADD, pose=o.pose.pose)
     marker.scale.x, marker.scale.y, marker.scale.z = scale
     marker.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
@@ -181,7 +191,7 @@ def collision_object(o: ReconstructedObject, mesh: Mesh, max_triangles: int) -> 
     from shape_msgs.msg import Mesh as ShapeMesh
     from shape_msgs.msg import MeshTriangle
 
-    small = simplify(mesh, max_triangles)
+    small, _ = simplify(mesh, max_triangles)
     shape = ShapeMesh()
     shape.vertices = [Point(x=x, y=y, z=z) for x, y, z in small.vertices.astype(float).tolist()]
     shape.triangles = [MeshTriangle(vertex_indices=f) for f in small.faces.astype(np.uint32)]

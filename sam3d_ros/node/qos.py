@@ -28,7 +28,10 @@ def wanted_reliability(node: Node, topic: str, setting: str) -> ReliabilityPolic
 
 def input_profile(reliability: ReliabilityPolicy, depth: int) -> QoSProfile:
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=DurabilityPolicy.VOLATILE
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=reliability,
+        durability=DurabilityPolicy.VOLATILE,
     )
 
 

@@ -9,8 +9,13 @@ the worker (worker.py). A frame passes through inputs.py -> assemble.py -> pipel
 
 from __future__ import annotations
 
+import functools
+import math
+import re
+import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,16 +23,17 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
 from sam3d_ros.action import Reconstruct
-from sam3d_ros.mesh.export import mesh_bytes
+from sam3d_ros.mesh.export import encode
 from sam3d_ros.mesh.simplify import simplify
 from sam3d_ros.msg import ObjectMesh
-from sam3d_ros.node import diagnostics, parameters, publish
+from sam3d_ros.node import diagnostics, parameter_spec, parameters, publish
 from sam3d_ros.node.assemble import InputProblem, assemble, select
 from sam3d_ros.node.convert import flat, stamp_ns
 from sam3d_ros.node.goals import GoalError, Goals
@@ -40,7 +46,7 @@ from sam3d_ros.node.worker import Job, Worker
 from sam3d_ros.perception.masks import MaskLimits
 from sam3d_ros.pipeline import Reconstructor, Settings
 from sam3d_ros.srv import GetMesh
-from sam3d_ros.track.identity import Tracker
+from sam3d_ros.track.identity import Tracker, TrackSettings, sighting
 from sam3d_ros.types import Cancelled, Float, Frame, InputError, Reconstruction, Rejected
 
 Result = Reconstruct.Result
@@ -56,17 +62,37 @@ FILE_FORMATS = {
 def reconstructor(p: NodeParameters) -> Reconstructor:
     """The pipeline with the node's settings."""
     limits = MaskLimits(
-        min_pixels=p.min_mask_pixels, min_valid_depth=p.min_valid_depth, min_depth=p.min_depth, max_depth=p.max_depth
+        min_pixels=p.min_mask_pixels,
+        min_valid_depth=p.min_valid_depth,
+        min_depth=p.min_depth,
+        max_depth=p.max_depth,
+        max_size=p.max_size,
     )
     return Reconstructor(
         Settings(
             method=p.method,  # type: ignore[arg-type]  # checked against the choices
             limits=limits,
             max_objects=p.max_objects,
-            max_size=p.max_size,
             min_confidence=p.min_confidence,
         )
     )
+
+
+Transition = Callable[["ReconstructionNode", LifecycleState], TransitionCallbackReturn]
+
+
+def logged(transition: Transition) -> Transition:
+    """rclpy turns an exception in a transition into a silent error state; here its traceback reaches the log."""
+
+    @functools.wraps(transition)
+    def wrapped(node: ReconstructionNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception:
+            node.get_logger().error(f"{transition.__name__}: {traceback.format_exc()}")
+            return TransitionCallbackReturn.ERROR
+
+    return wrapped
 
 
 class ReconstructionNode(LifecycleNode):
@@ -74,7 +100,7 @@ class ReconstructionNode(LifecycleNode):
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("sam3d", **node_arguments)
-        parameters.declare(self)
+        parameter_spec.declare(self, NodeParameters)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._settings = NodeParameters()
         self._reconstructor = reconstructor(self._settings)
@@ -82,20 +108,22 @@ class ReconstructionNode(LifecycleNode):
         self._streaming = True
         self._phase = "unconfigured"
         self._last_taken = 0.0
+        self._warned: dict[str, float] = {}
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
         self._goals: Goals | None = None
         self._worker: Worker | None = None
         self._tf: Tf | None = None
-        self._tracker = Tracker()
+        self._trackers: dict[bool, Tracker] = {}
         self._tracker_lock = threading.Lock()
         self._offered_services: list[Any] = []
         self._active_timers: list[Any] = []
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._housekeeping = self.create_timer(1.0, self._report)
+        self._housekeeping = self.create_timer(self.get_parameter("diagnostics.period").value, self._report)
 
     # ---- lifecycle -------------------------------------------------------------------------------------------------
 
+    @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             self._settings = parameters.read(self)
@@ -106,7 +134,7 @@ class ReconstructionNode(LifecycleNode):
             self.get_logger().error(f"cannot configure: {error}")
             self._close_configured()
             return TransitionCallbackReturn.FAILURE
-        self._new_tracker()
+        self._new_trackers()
         self._goals = Goals(self, self._submit, self._run_goal, lambda: self._settings.goal_timeout)
         self._offered_services = [
             self.create_service(GetMesh, "~/get_mesh", self._get_mesh),
@@ -116,20 +144,23 @@ class ReconstructionNode(LifecycleNode):
         self._phase = "inactive"
         return TransitionCallbackReturn.SUCCESS
 
+    @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._counters = diagnostics.Counters()
         self._streaming = True
-        self._worker = Worker(self._worker_failed)
+        self._worker = Worker(self.callback_failed)
         self._inputs = Inputs(self, self._settings, self._on_frame)
         self._active_timers = [self.create_timer(0.1, self._inputs.poll)]
         self._phase = "active"
         return super().on_activate(state)
 
+    @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._close_active()
         self._phase = "inactive"
         return super().on_deactivate(state)
 
+    @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._close_configured()
         self._phase = "unconfigured"
@@ -156,7 +187,9 @@ class ReconstructionNode(LifecycleNode):
         self._active_timers = []
         if self._worker:
             if not self._worker.stop():
-                self.get_logger().error("the running stage did not end within 10 s; its thread is left behind")
+                self.get_logger().error(
+                    "the running stage did not end within 10 s; its thread is left behind"
+                )
             self._worker = None
 
     def _close_configured(self) -> None:
@@ -188,10 +221,8 @@ class ReconstructionNode(LifecycleNode):
             self._process(messages, job, lambda stage, mask, share: None)
         except Cancelled:
             pass
-        except InputError as error:
-            self.get_logger().warning(f"frame not used: {error}", throttle_duration_sec=5.0)
-        except TransformUnavailable as error:
-            self.get_logger().warning(f"frame not used: {error}", throttle_duration_sec=5.0)
+        except (InputError, TransformUnavailable) as error:
+            self._warn(f"frame not used: {error}")
 
     def _process(
         self,
@@ -200,8 +231,9 @@ class ReconstructionNode(LifecycleNode):
         progress: Progress,
         labels: Sequence[int] = (),
         label: str = "",
+        given: bool = False,
     ) -> Published:
-        """One frame from messages to messages, on the worker's thread.
+        """One frame from messages to messages, on the worker's thread. `given`: the images came with a goal.
 
         Raises InputError, TransformUnavailable or Cancelled; each is counted for the diagnostics first.
         """
@@ -213,13 +245,17 @@ class ReconstructionNode(LifecycleNode):
             stamp, camera_frame = stamp_ns(messages.rgb.header.stamp), messages.rgb.header.frame_id
             frame_id = p.target_frame or camera_frame
             T_frame_cam = self._transform(frame_id, camera_frame, stamp)
-            frame, masks = assemble(messages, p.rectified, self._up(camera_frame, stamp))
-            masks = select(masks, labels, frame.points_cam.shape[:2], label)
+            T_gravity_cam = self._gravity_from(camera_frame, stamp)
+            up_cam = None if T_gravity_cam is None else T_gravity_cam[2, :3]
+            frame, masks = assemble(messages, p.rectified, up_cam)
+            masks = select(masks, labels, (frame.camera.height, frame.camera.width), label)
             self._input_problem("", "")
             stages = {"convert": time.perf_counter() - begin}
             results = self._reconstructor.reconstruct(frame, masks, cancel=job.should_stop, progress=progress)
             stages |= stage_seconds(results, time.perf_counter() - begin - stages["convert"])
-            ids = self._identify(frame, results, T_frame_cam)
+            # Ids are kept in a frame that stands still while the camera moves, where one is known.
+            fixed = T_frame_cam if p.target_frame or T_gravity_cam is None else T_gravity_cam
+            ids = self._identify(frame, results, fixed, given)
             if job.should_stop():
                 raise Cancelled
             published = outputs.frame(frame, results, ids, frame_id, T_frame_cam, stages, p)
@@ -242,25 +278,23 @@ class ReconstructionNode(LifecycleNode):
         self._counters.last_tf_problem = ""
         return T
 
-    def _up(self, camera_frame: str, stamp: int) -> Float | None:
-        """Up in the optical frame by TF; None where no gravity_frame is set or TF does not know it now."""
+    def _gravity_from(self, camera_frame: str, stamp: int) -> Float | None:
+        """`T_gravity_cam`; None where no gravity_frame is set or TF does not know it now."""
         if not self._settings.gravity_frame:
             return None
         try:
-            up: Float = self._transform(camera_frame, self._settings.gravity_frame, stamp)[:3, 2]
+            return self._transform(self._settings.gravity_frame, camera_frame, stamp)
         except TransformUnavailable as error:
             # The support plane still tells what is up: worth a warning, not worth the frame.
             self._counters.last_tf_problem = f"gravity_frame: {error}"
             return None
-        return up
 
     def _identify(
-        self, frame: Frame, results: Sequence[Reconstruction | Rejected], T_frame_cam: Float
+        self, frame: Frame, results: Sequence[Reconstruction | Rejected], T_fixed_cam: Float, given: bool
     ) -> list[str]:
-        found = [r for r in results if isinstance(r, Reconstruction)]
+        sightings = [sighting(r, T_fixed_cam) for r in results if isinstance(r, Reconstruction)]
         with self._tracker_lock:
-            numbers = self._tracker.update(frame.stamp_ns, [(T_frame_cam @ r.T_cam_obj, r.size_m) for r in found])
-        return [f"{self._settings.object_prefix}{number}" for number in numbers]
+            return self._trackers[given].update(frame.stamp_ns, sightings)
 
     def _count(self, published: Published, stages: dict[str, float]) -> None:
         counters = self._counters
@@ -274,20 +308,26 @@ class ReconstructionNode(LifecycleNode):
         if published.objects.rejected:
             last = published.objects.rejected[-1]
             counters.last_rejection = f"mask {last.mask}: {last.reason}"
-            self.get_logger().info(
-                f"{len(published.objects.rejected)} masks rejected, e.g. {counters.last_rejection}",
-                throttle_duration_sec=5.0,
-            )
+            self._warn(f"{len(published.objects.rejected)} masks rejected, e.g. {counters.last_rejection}")
 
     def _input_problem(self, role: str, problem: str) -> None:
         if inputs := self._inputs:
             for each in ("rgb", "geometry", "mask", "camera_info"):
                 inputs.set_problem(each, problem if each == role else "")
 
-    def _worker_failed(self, error: BaseException) -> None:
+    def _warn(self, text: str) -> None:
+        """Log a warning; one that differs only in numbers is repeated every five seconds at most."""
+        kind, now = re.sub(r"[\d.]+", "#", text), time.monotonic()
+        if now - self._warned.get(kind, -math.inf) > 5.0:
+            self._warned = {k: t for k, t in self._warned.items() if now - t < 60} | {kind: now}
+            self.get_logger().warning(text)
+
+    def callback_failed(self, error: BaseException) -> None:
+        """An error nobody expected: on the diagnostics and, with its traceback, in the log."""
         self._counters.failed += 1
         self._counters.last_error = f"{type(error).__name__}: {error}"
-        self.get_logger().error(f"frame failed: {self._counters.last_error}", throttle_duration_sec=5.0)
+        text = "".join(traceback.format_exception(error))
+        self.get_logger().error(f"failed: {text}", throttle_duration_sec=5.0)
 
     # ---- goals and services ----------------------------------------------------------------------------------------
 
@@ -296,7 +336,8 @@ class ReconstructionNode(LifecycleNode):
 
     def _run_goal(self, goal: Any, job: Job, progress: Progress) -> Any:
         try:
-            published = self._process(self._goal_messages(goal), job, progress, tuple(goal.labels), goal.label)
+            messages, given = self._goal_messages(goal)
+            published = self._process(messages, job, progress, tuple(goal.labels), goal.label, given)
         except Cancelled:
             late = job.timed_out() and not job.cancelled.is_set()
             raise GoalError(
@@ -314,17 +355,21 @@ class ReconstructionNode(LifecycleNode):
             result.error_code, result.error_msg = Result.NO_OBJECT, reasons or "the mask image has no labels"
         return result
 
-    def _goal_messages(self, goal: Any) -> FrameMessages:
+    def _goal_messages(self, goal: Any) -> tuple[FrameMessages, bool]:
+        """The images to work on, and whether they came with the goal. Raises GoalError."""
         given = [bool(m.data) for m in (goal.rgb, goal.depth, goal.mask)]
         if all(given):
-            return FrameMessages(goal.rgb, goal.depth, goal.mask, goal.camera_info)
+            return FrameMessages(goal.rgb, goal.depth, goal.mask, goal.camera_info), True
         if any(given):
-            raise GoalError(Result.INVALID_INPUT, "give rgb, depth and mask together, or none of them for the latest frame")
+            raise GoalError(
+                Result.INVALID_INPUT,
+                "give rgb, depth and mask together, or none of them for the latest frame",
+            )
         inputs = self._inputs
         if inputs is None or inputs.latest is None:
             why = inputs.problem() if inputs else "the node is not active"
             raise GoalError(Result.NO_FRAME, why or "no frame is complete yet")
-        return inputs.latest
+        return inputs.latest, False
 
     def _get_mesh(self, request: Any, response: Any) -> Any:
         known = self._outputs.mesh(request.id) if self._outputs else None
@@ -334,10 +379,12 @@ class ReconstructionNode(LifecycleNode):
             return response
         mesh, message = known
         if request.max_triangles:
-            mesh = simplify(mesh, request.max_triangles)
-        response.mesh = publish.mesh_message(mesh, message.header, message.id, message.watertight, message.uri)
+            mesh, _ = simplify(mesh, request.max_triangles)
+        response.mesh = publish.mesh_message(
+            mesh, message.header, message.id, message.watertight, message.uri
+        )
         if request.format in FILE_FORMATS:
-            data = np.frombuffer(mesh_bytes(mesh, FILE_FORMATS[request.format]), np.uint8)
+            data = np.frombuffer(encode(mesh, FILE_FORMATS[request.format]), np.uint8)
             response.mesh.vertices, response.mesh.triangles, response.mesh.colors = [], [], []
             response.mesh.format, response.mesh.data = request.format, flat(data, "u1")
         elif request.format != ObjectMesh.FORMAT_ARRAYS:
@@ -349,23 +396,33 @@ class ReconstructionNode(LifecycleNode):
 
     def _enable(self, request: Any, response: Any) -> Any:
         self._streaming = request.data
-        response.success, response.message = True, "stream on" if request.data else "stream off; goals still work"
+        response.success, response.message = (
+            True,
+            "stream on" if request.data else "stream off; goals still work",
+        )
         return response
 
     def _clear(self, request: Any, response: Any) -> Any:
-        self._new_tracker()
+        self._new_trackers()
         if self._outputs:
             self._outputs.clear()
         response.success, response.message = True, "all objects forgotten"
         return response
 
-    def _new_tracker(self) -> None:
+    def _new_trackers(self) -> None:
+        """One for the camera, one for images in goals: those may be of another time and place."""
+        p = self._settings
         with self._tracker_lock:
-            self._tracker = Tracker(memory_ns=int(self._settings.memory_s * 1e9))
+            self._trackers = {
+                given: Tracker(
+                    TrackSettings(memory_s=p.memory_s, prefix=f"{'goal_' if given else ''}{p.object_prefix}")
+                )
+                for given in (False, True)
+            }
 
     # ---- parameters and reports ------------------------------------------------------------------------------------
 
-    def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+    def _on_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
         try:
             after = parameters.changed(self._settings, changes, self._phase == "active")
         except InputError as error:
@@ -378,7 +435,7 @@ class ReconstructionNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _report(self) -> None:
-        """Once a second: diagnostics, a log line that says why nothing is published, QoS and markers looked after."""
+        """Every diagnostics.period: tell how things are and why nothing is published; look after QoS and markers."""
         name = self.get_fully_qualified_name()
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
@@ -387,48 +444,56 @@ class ReconstructionNode(LifecycleNode):
             inputs.match_publishers()
             problem = inputs.problem()
             if problem:
-                self.get_logger().warning(f"no frames: {problem}", throttle_duration_sec=5.0)
+                self._warn(f"no frames: {problem}")
             message.status.append(diagnostics.input_status(name, inputs.states(), inputs.stats, problem))
         if worker:
             self._counters.replaced = worker.replaced
         state = self._phase if self._streaming else f"{self._phase}, stream off"
         waiting = worker.waiting if worker else 0
-        message.status.append(diagnostics.work_status(name, state, self._counters, waiting, self._settings.method))
+        message.status.append(
+            diagnostics.work_status(name, state, self._counters, waiting, self._settings.method)
+        )
         self._diagnostics.publish(message)
         if self._outputs and self._phase == "active":
             self._outputs.revive_markers(self._settings)
 
 
 def stage_seconds(results: Sequence[Reconstruction | Rejected], total: float) -> dict[str, float]:
-    """Seconds per stage summed over the objects; what the stages do not cover (masks, support) is 'frame'."""
+    """Seconds per stage summed over the objects; what they do not cover (rejected masks, checks) is 'frame'."""
     stages: dict[str, float] = {}
     for r in results:
         if isinstance(r, Reconstruction):
             for stage, seconds in r.seconds.items():
-                stages[stage] = stages.get(stage, 0.0) + seconds
+                # The support plane is found once and stands in every object's account.
+                stages[stage] = seconds if stage == "support" else stages.get(stage, 0.0) + seconds
     return {"frame": max(0.0, total - sum(stages.values()))} | stages
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the node. With the parameter `autostart` (default true) it configures and activates itself; a launch file
     with a lifecycle manager sets it to false."""
-    rclpy.init(args=list(args) if args is not None else None)
+    # rclpy's own handlers would invalidate the context while the worker still publishes.
+    rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     node = ReconstructionNode()
     node.declare_parameter("autostart", True)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        if node.get_parameter("autostart").value:
-            node.trigger_configure()
-            node.trigger_activate()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.on_shutdown(None)  # type: ignore[arg-type]
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    if node.get_parameter("autostart").value:
+        node.trigger_configure()
+        node.trigger_activate()
+    while not stop.is_set():
+        try:
+            executor.spin_once(timeout_sec=0.2)
+        except Exception as error:
+            # A robot would rather have the next frame, and the reason, than a node that is gone.
+            node.callback_failed(error)
+    node.on_shutdown(None)  # type: ignore[arg-type]  # the state is not looked at
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown()
 
 
 if __name__ == "__main__":

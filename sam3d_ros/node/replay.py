@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 
 from sam3d_ros.data import bop
+from sam3d_ros.node import parameter_spec
 from sam3d_ros.node.camera_topics import CameraTopics
 from sam3d_ros.node.convert import time_of
+from sam3d_ros.node.parameter_spec import parameter
 from sam3d_ros.types import InputError, Int
 
 
@@ -36,7 +39,9 @@ def labels_of(image: bop.BopImage) -> Int:
     return labels
 
 
-def replay_bop(node: Node, folder: Path, scene: str, rate: float, loop: bool, sleep: Callable[[float], bool]) -> int:
+def replay_bop(
+    node: Node, folder: Path, scene: str, rate: float, loop: bool, sleep: Callable[[float], bool]
+) -> int:
     """Publish a scene; returns the number of frames. `sleep(seconds)` spins the node and says whether to go on.
 
     Raises InputError for a folder that is not in the BOP layout.
@@ -122,18 +127,28 @@ def _publisher(node: Node, topic: str, kind: str) -> Any:
     return node.create_publisher(cls, topic, profile)
 
 
+@dataclass(frozen=True)
+class ReplayParameters:
+    """The replay's ROS parameters."""
+
+    bop: str = parameter("", "bop", "folder in the BOP layout; give this or bag")
+    scene: str = parameter("000001", "scene", "of the BOP folder")
+    bag: str = parameter("", "bag", "folder or file of a ROS 2 bag")
+    rate: float = parameter(5.0, "rate", "images per second of a BOP scene, Hz", low=0.01, high=200.0)
+    speed: float = parameter(1.0, "speed", "of a bag, relative to its recording", low=0.001, high=1000.0)
+    loop: bool = parameter(False, "loop", "start again at the end")
+    clock: bool = parameter(False, "clock", "publish a bag's time on /clock, for nodes with use_sim_time")
+    start_delay: float = parameter(
+        1.0, "start_delay", "time for discovery before the first message, s", low=0.0, high=60.0
+    )
+
+
 def main(args: Sequence[str] | None = None) -> None:
-    """Parameters: bop and scene, or bag; rate (Hz, BOP), speed (bag), loop, clock, start_delay (s)."""
+    """Replay what the parameters say, then end. Exit code 2 where there is nothing to replay."""
     rclpy.init(args=list(args) if args is not None else None)
     node = Node("replay")
-    bop_folder = node.declare_parameter("bop", "").value
-    scene = node.declare_parameter("scene", "000001").value
-    bag = node.declare_parameter("bag", "").value
-    rate = node.declare_parameter("rate", 5.0).value
-    speed = node.declare_parameter("speed", 1.0).value
-    loop = node.declare_parameter("loop", False).value
-    publish_clock = node.declare_parameter("clock", False).value
-    delay = node.declare_parameter("start_delay", 1.0).value
+    parameter_spec.declare(node, ReplayParameters)
+    p = parameter_spec.read(node, ReplayParameters)
 
     def sleep(seconds: float) -> bool:
         until = time.monotonic() + seconds
@@ -145,17 +160,15 @@ def main(args: Sequence[str] | None = None) -> None:
         return False
 
     try:
-        if bool(bop_folder) == bool(bag):
+        if bool(p.bop) == bool(p.bag):
             raise InputError("give one of the parameters 'bop' (with 'scene') and 'bag'")
-        if rate <= 0 or speed <= 0:
-            raise InputError("'rate' and 'speed' must be positive")
-        sleep(delay)  # discovery
-        if bop_folder:
-            count = replay_bop(node, Path(bop_folder), scene, rate, loop, sleep)
+        sleep(p.start_delay)
+        if p.bop:
+            count = replay_bop(node, Path(p.bop), p.scene, p.rate, p.loop, sleep)
         else:
-            count = replay_bag(node, Path(bag), speed, loop, publish_clock, sleep)
+            count = replay_bag(node, Path(p.bag), p.speed, p.loop, p.clock, sleep)
         sleep(1.0)  # reliable readers get what is still under way
-        node.get_logger().info(f"{count} {'frames' if bop_folder else 'messages'} published")
+        node.get_logger().info(f"{count} {'frames' if p.bop else 'messages'} published")
     except InputError as error:
         node.get_logger().error(str(error))
         raise SystemExit(2) from None

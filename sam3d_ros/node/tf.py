@@ -34,7 +34,9 @@ class Tf(Protocol):
 def matrix(t: Transform) -> Float:
     """(4, 4) of a geometry_msgs/Transform. Raises ValueError for a zero quaternion."""
     q, p = t.rotation, t.translation
-    return frames.transform(frames.matrix_from_quaternion(np.array([q.x, q.y, q.z, q.w])), np.array([p.x, p.y, p.z]))
+    return frames.transform(
+        frames.matrix_from_quaternion(np.array([q.x, q.y, q.z, q.w])), np.array([p.x, p.y, p.z])
+    )
 
 
 def message(parent: str, child: str, stamp: int, T_parent_child: Float) -> TransformStamped:
@@ -107,7 +109,9 @@ class Tf2:
         return matrix(found.transform)
 
     def send(self, parent: str, stamp_ns: int, children: Mapping[str, Float]) -> None:
-        self._broadcaster.sendTransform([message(parent, child, stamp_ns, T) for child, T in children.items()])
+        self._broadcaster.sendTransform(
+            [message(parent, child, stamp_ns, T) for child, T in children.items()]
+        )
 
     def close(self) -> None:
         self._listener.unregister()

@@ -31,7 +31,9 @@ class TransformBuffer:
         self._times: dict[str, list[int]] = {}
         self._transforms: dict[str, list[Float]] = {}
 
-    def set(self, parent: str, child: str, stamp_ns: int, T_parent_child: Float, static: bool = False) -> None:
+    def set(
+        self, parent: str, child: str, stamp_ns: int, T_parent_child: Float, static: bool = False
+    ) -> None:
         """Record one transform; ignores a frame that is its own parent and values that are not finite."""
         if parent == child or not child or not parent or not np.isfinite(T_parent_child).all():
             return

@@ -40,8 +40,8 @@ def masks_from_labels(image: NDArray[Any]) -> list[Mask]:
     Zero and negative values are background. Raises InputError for floats, colours, an empty image, or more
     than MAX_LABELS values.
 
-    Only labelled pixels are sorted, and the sort is a radix sort for values that fit 16 bits: the cost does
-    not grow with the number of labels, as it would with one scan each.
+    Only labelled pixels are sorted, and the sort is a radix sort for values that fit 16 bits, so that more
+    labels cost no more than the memory of their masks; one scan of the image for each would.
     """
     if image.ndim != 2 or not image.size or image.dtype.kind not in "iub":
         raise InputError(

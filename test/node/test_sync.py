@@ -26,7 +26,9 @@ def feed(sync: ApproximateSync[int], events: list[tuple[str, int]]) -> list[dict
 
 def test_equal_stamps_come_out_at_once() -> None:
     sync: ApproximateSync[int] = ApproximateSync(NAMES, slop_ns=20 * MS)
-    assert feed(sync, [("rgb", 100), ("depth", 100), ("mask", 100)]) == [{"rgb": 100, "depth": 100, "mask": 100}]
+    assert feed(sync, [("rgb", 100), ("depth", 100), ("mask", 100)]) == [
+        {"rgb": 100, "depth": 100, "mask": 100}
+    ]
     assert sync.stats.sets == 1
     assert sync.stats.max_skew_ns == 0
 
@@ -89,7 +91,9 @@ def test_nonsense_settings_are_refused(bad: dict[str, object]) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 300)), max_size=60), st.integers(0, 50))
 @settings(max_examples=300, deadline=None)
-def test_what_comes_out_is_within_slop_in_order_and_used_once(events: list[tuple[str, int]], slop: int) -> None:
+def test_what_comes_out_is_within_slop_in_order_and_used_once(
+    events: list[tuple[str, int]], slop: int
+) -> None:
     sync: ApproximateSync[tuple[int, int]] = ApproximateSync(NAMES, slop_ns=slop * MS, queue_size=5)
     serial = itertools.count()
     sets = [

@@ -1,0 +1,68 @@
+"""A solid from points that stand on a support: every point fills the column below it, what was seen through
+is empty.
+
+The solid is where four continuous bounds agree: below the observed tops, above the support, inside the
+footprint, and not in front of the observed depth. Each bound is a signed distance in metres, so the surface
+is placed between the samples of the grid and a flat top stays flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from sam3d_ros.mesh.check import MeshError
+from sam3d_ros.mesh.surface import Grid, surface
+from sam3d_ros.types import Bool, Float, Mesh
+
+LONGEST, SHORTEST = 48, 16  # samples along the sides of the box
+SMOOTHING = 0.6  # samples; takes the noise of single pixels off
+
+
+def footprint(points: Float, grid: Grid) -> tuple[Float, Bool]:
+    """(X, Y) float32 height of the nearest column with a point, m, and (X, Y) bool the convex footprint of
+    points."""
+    cells = np.rint((points[:, :2] - grid.origin[:2]) / grid.spacing[:2]).astype(np.int32)
+    top = np.full(grid.shape[:2], -np.inf, np.float32)
+    np.maximum.at(top, (cells[:, 0], cells[:, 1]), points[:, 2])
+    inside = np.zeros(grid.shape[:2], np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(cells[:, ::-1]), 1)
+    nearest = ndimage.distance_transform_edt(
+        ~np.isfinite(top), sampling=grid.spacing[:2], return_distances=False, return_indices=True
+    )
+    return top[nearest[0], nearest[1]], inside > 0
+
+
+def signed_distance(inside: Bool, spacing: Float) -> Float:
+    """(X, Y) m to the border between cells inside and outside, positive inside."""
+    within = ndimage.distance_transform_edt(inside, sampling=spacing)
+    beyond = ndimage.distance_transform_edt(~inside, sampling=spacing)
+    half = float(spacing.mean()) / 2
+    distance: Float = np.where(inside, within - half, half - beyond).astype(np.float32)
+    return distance
+
+
+def stand(points: Float, clearance: Callable[[Float], Float]) -> Mesh:
+    """Watertight mesh of the columns under points (N, 3), view frame, m, less where `clearance` (m) is
+    negative.
+
+    Raises MeshError where nothing is left.
+    """
+    low = points.min(0).astype(np.float64)
+    low[2] = min(0.0, low[2])
+    grid = Grid.over(low, points.max(0), LONGEST, SHORTEST)
+    top, inside = footprint(points, grid)
+    side = signed_distance(inside, grid.spacing[:2])
+    z = grid.axes()[2]
+    field = np.minimum(top[..., None] - z, side[..., None])
+    field = np.minimum(field, z - np.float32(low[2]))
+    field = np.minimum(field, clearance(grid.points()).reshape(grid.shape))
+    limit = 3 * float(grid.spacing.max())
+    field = np.clip(field, -limit, limit)
+    try:
+        return surface(ndimage.gaussian_filter(field, SMOOTHING), grid)
+    except MeshError:
+        return surface(field, grid)  # thinner than the smoothing

@@ -1,0 +1,106 @@
+"""What one depth image says about any point of space: seen through, on the surface, or hidden.
+
+Shared by the methods that complete the hidden side; everything here is in the view frame of one object
+(types.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sam3d_ros.perception.camera import project
+from sam3d_ros.perception.frames import apply, inverse
+from sam3d_ros.types import Bool, Float, Frame, InputError, ObjectView
+
+HOLE = 10  # pixels
+MARGIN = 24  # pixels around the mask in which free space is looked up
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One object's visible points and the depth image around it.
+
+    points: (N, 3) float32 m, view frame, table left out. depth: (h, w) float32 m, NaN where unknown; `mask`
+    (h, w) bool; `gap` (h, w) float32 pixels from each pixel outside the mask to the mask. x0, y0: image
+    position of the crop.
+    """
+
+    view: ObjectView
+    frame: Frame
+    points: Float
+    depth: Float
+    mask: Bool
+    gap: Float
+    x0: int
+    y0: int
+
+    def clearance(self, points: Float) -> Float:
+        """(N,) float32 m for points (N, 3): how far behind what the camera saw, negative in observed free
+        space.
+
+        Inside the mask it is the distance to the seen surface along the optical axis. Outside, a point that
+        the camera saw through is minus its distance to the mask's outline; a point behind something nearer,
+        behind a hole of the depth image or out of the picture may be solid and gets +inf.
+        """
+        camera = self.frame.camera
+        T = self.view.T_cam_view.astype(np.float32)
+        cam = points @ T[:3, :3].T + T[:3, 3]
+        z = np.maximum(cam[:, 2], np.float32(1e-3))
+        if camera.distortion_model:
+            uv = np.nan_to_num(project(cam, camera), nan=-1e6) - (self.x0, self.y0)
+        else:  # the same in float32, four times as fast
+            focal = np.array([camera.fx, camera.fy], np.float32)
+            middle = np.array([camera.cx - self.x0, camera.cy - self.y0], np.float32)
+            uv = cam[:, :2] / z[:, None] * focal + middle
+        u, v = np.rint(np.clip(uv, -1e6, 1e6)).astype(np.int32).T
+        rows, columns = self.depth.shape
+        known = (u >= 0) & (v >= 0) & (u < columns) & (v < rows) & (cam[:, 2] > 1e-3)
+        pixel = np.where(known, v * columns + u, 0)
+        behind = np.where(known, z - self.depth.ravel()[pixel], np.nan)
+        outside = np.maximum(behind + tolerance(z), -self.gap.ravel()[pixel] * z / camera.fx)
+        outside = np.where(behind < -tolerance(z), outside, np.inf)
+        value = np.where(self.mask.ravel()[pixel], behind, outside)
+        return np.where(np.isnan(value), np.inf, value).astype(np.float32)
+
+
+def tolerance(z: Float) -> Float:
+    """Depth error in m that says nothing, at depth z (m): twice the axial noise of a structured-light or
+    stereo camera (Nguyen et al. 2012: 1.2 mm + 1.9 mm/m^2 (z - 0.4 m)^2) and one millimetre of
+    quantisation."""
+    return 0.0034 + 0.0038 * (z - 0.4) ** 2
+
+
+def evidence(view: ObjectView, frame: Frame) -> Evidence:
+    """Collect it. Raises InputError for fewer than 4 visible points."""
+    points = apply(inverse(view.T_cam_view), view.points_cam).astype(np.float32)
+    points = points[np.isfinite(points).all(1)]
+    if view.support.offset is not None and len(points):
+        # A rough mask takes some of the table with it, which would widen the footprint. What stands on the
+        # table reaches down to it anyway; a flat object keeps three quarters of its height.
+        height = float(np.percentile(points[:, 2], 95))
+        points = points[points[:, 2] > min(0.005, 0.25 * height)]
+    if len(points) < 4:
+        raise InputError(f"{len(points)} points above the support span no solid")
+    rows, columns = view.mask.pixels.shape
+    x0, y0 = max(view.roi.x - MARGIN, 0), max(view.roi.y - MARGIN, 0)
+    x1 = min(view.roi.x + view.roi.width + MARGIN, columns)
+    y1 = min(view.roi.y + view.roi.height + MARGIN, rows)
+    mask = np.ascontiguousarray(view.mask.pixels[y0:y1, x0:x1])
+    gap = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    depth = fill_holes(np.ascontiguousarray(frame.points_cam[y0:y1, x0:x1, 2]), mask)
+    return Evidence(view, frame, points, depth, mask, gap.astype(np.float32), x0, y0)
+
+
+def fill_holes(depth: Float, mask: Bool) -> Float:
+    """Depth (h, w) m with its holes outside the mask filled by the farthest depth within `HOLE` pixels.
+
+    Beside an object a depth camera sees nothing where one of its two eyes is covered; what is there is the background.
+    Holes inside the mask and larger ones stay NaN.
+    """
+    known = np.where(np.isfinite(depth), depth, 0).astype(np.float32)
+    around = cv2.dilate(np.where(mask, 0, known), np.ones((2 * HOLE + 1, 2 * HOLE + 1), np.uint8))
+    filled: Float = np.where(~np.isfinite(depth) & ~mask & (around > 0), around, depth).astype(np.float32)
+    return filled

@@ -1,0 +1,73 @@
+import manifold3d
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial import cKDTree
+
+from sam3d_ros.data.objects import CATEGORIES, make_object
+from sam3d_ros.types import InputError
+
+# Longest side in metres that a household object of the category can have.
+LONGEST = {
+    "mug": (0.08, 0.14), "bowl": (0.1, 0.21), "plate": (0.15, 0.27), "bottle": (0.16, 0.28),
+    "can": (0.05, 0.18), "jar": (0.06, 0.14), "box": (0.08, 0.27), "carton": (0.15, 0.25),
+    "banana": (0.12, 0.23), "apple": (0.05, 0.1), "hammer": (0.2, 0.35), "pan": (0.2, 0.4),
+    "spoon": (0.16, 0.3), "blocks": (0.05, 0.15), "car": (0.07, 0.15), "brush": (0.1, 0.2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_every_design_is_one_closed_body_of_real_size(category):
+    for seed in range(4):
+        model = make_object(category, np.random.default_rng(seed))
+        mesh = trimesh.Trimesh(model.mesh.vertices, model.mesh.faces, process=False)
+        assert mesh.is_watertight
+        assert mesh.is_winding_consistent
+        assert mesh.volume > 5e-6
+        assert mesh.body_count == 1
+        assert 2000 < len(mesh.faces) < 8000
+        assert LONGEST[category][0] < model.size_m.max() < LONGEST[category][1]
+        np.testing.assert_allclose(mesh.bounds.mean(axis=0), 0, atol=1e-6)
+        assert model.mesh.vertices.dtype == np.float32
+        assert model.mesh.faces.dtype == np.int32
+        assert model.mesh.colors.shape == model.mesh.vertices.shape
+        assert model.mesh.colors.dtype == np.uint8
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_same_rng_same_object_other_rng_other_object(category):
+    first, again, other = (make_object(category, np.random.default_rng(s)).mesh for s in (3, 3, 4))
+    assert np.array_equal(first.vertices, again.vertices)
+    assert np.array_equal(first.faces, again.faces)
+    assert np.array_equal(first.colors, again.colors)
+    assert first.vertices.shape != other.vertices.shape or not np.allclose(first.vertices, other.vertices)
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_symmetries_leave_the_shape_as_it_is(category):
+    model = make_object(category, np.random.default_rng(1))
+    mesh = trimesh.Trimesh(model.mesh.vertices, model.mesh.faces, process=False)
+    points, _ = trimesh.sample.sample_surface(mesh, 20_000, seed=0)
+    tree = cKDTree(points)
+    rotations = list(model.symmetry.rotations)
+    if model.symmetry.about_z:
+        c, s = np.cos(0.7), np.sin(0.7)
+        rotations.append(np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]))
+    for R in rotations:
+        np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(R) == pytest.approx(1)
+        distance, _ = tree.query(points[:2000] @ R.T)
+        assert np.quantile(distance, 0.99) < 0.006
+
+
+def test_a_mug_can_be_filled_and_gripped():
+    """The handle leaves a hole, and the cavity is open: the genus says both."""
+    raw = make_object("mug", np.random.default_rng(5)).mesh
+    solid = manifold3d.Manifold(manifold3d.Mesh(raw.vertices, raw.faces.astype(np.uint32)))
+    assert solid.genus() == 1
+    assert solid.volume() < 0.5 * solid.hull().volume()
+
+
+def test_unknown_category():
+    with pytest.raises(InputError, match="no category 'unicorn'"):
+        make_object("unicorn", np.random.default_rng(0))
