@@ -1,11 +1,12 @@
 """Operations, parameters and time of every network at the published size.
 
-    PYTHONPATH=. python benchmarks/model_networks.py --count               # operations and parameters, no weights
-    PYTHONPATH=. python benchmarks/model_networks.py --run geometry        # one pass with random weights, timed
+    PYTHONPATH=. python benchmarks/model_networks.py --count           # operations and parameters, no weights
+    PYTHONPATH=. python benchmarks/model_networks.py --run geometry    # one pass with random weights, timed
 
-`--count` runs each network on torch's meta device under its operation counter (2 per multiply-add). `--run` builds one
-network with random weights on `--device` in `--dtype`, runs it once to warm up where `--repeat` is above 1, and prints
-seconds, operations per second and the peak memory of the process. Voxel counts (`--voxels`) are those of a sphere shell.
+`--count` runs each network on torch's meta device under its operation counter (2 per multiply-add). `--run`
+builds one network with random weights on `--device` in `--dtype`, runs it `--repeat` times, and prints the
+least seconds, operations per second and the peak memory of the process. The voxels are the shell of a ball with
+about `--voxels` of them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What each exact saving saves: its time as a ratio to the plain form in the same run, and the largest difference.
+"""What each exact saving saves: its time against the plain form in the same run, and the largest difference.
 
     PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/model_savings.py
 
-One block at the published width (1024, 16 heads) and at published token counts, random weights, fp32. Every pair is timed
-in turn and the smallest of `--repeat` times is taken.
+One block at the published width (1024, 16 heads) and at published token counts, random weights, fp32. Every
+pair is timed in turn and the smallest of `--repeat` times is taken.
 """
 
 from __future__ import annotations

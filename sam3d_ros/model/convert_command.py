@@ -1,21 +1,31 @@
-"""`sam3d convert`: the command line around `convert`, with a progress bar per network."""
+"""`sam3d convert`: the command line around `convert`, with a progress bar. Starts without torch."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .convert import Dtype
+from typing import Literal
 
 
-def run(checkpoints: Path, out: Path, dtype: Dtype) -> int:
-    """Convert and report; returns the exit code (1: unfit checkpoint, 130: interrupted)."""
+def convert(checkpoints: Path, out: Path, dtype: Literal["fp32", "bf16", "fp16"] = "bf16") -> int:
+    """Convert downloaded SAM 3D checkpoints to safetensors with a manifest; run again to go on after a stop.
+
+    Args:
+        checkpoints: the download's folder with ss_generator.ckpt, slat_generator.ckpt and the decoders.
+        out: folder for one safetensors file per network and manifest.json; made where it is missing.
+        dtype: number format of the weights; bf16 halves the size, fp32 keeps every bit.
+
+    Returns the exit code: 0 done, 1 a checkpoint is not as it should be or torch is missing, 130 interrupted.
+    """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from .convert import convert
     from .published_names import CheckpointError
+
+    try:
+        from . import convert as conversion
+    except ModuleNotFoundError as error:
+        print(f"sam3d convert needs {error.name}: pip install torch safetensors", file=sys.stderr)
+        return 1
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns) as bars:
@@ -27,8 +37,8 @@ def run(checkpoints: Path, out: Path, dtype: Dtype) -> int:
             bars.update(tasks[network], completed=done)
 
         try:
-            manifest = convert(checkpoints, out, dtype, progress)
-        except CheckpointError as error:
+            manifest = conversion.convert(checkpoints, out, dtype, progress)
+        except (CheckpointError, OSError) as error:
             bars.stop()
             print(f"sam3d convert: {error}", file=sys.stderr)
             return 1

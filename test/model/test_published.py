@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from sam3d_ros.model import convert as conversion
 from sam3d_ros.model import published
 from sam3d_ros.model import published_names as names
-from sam3d_ros.model.convert_command import run
+from sam3d_ros.model.convert_command import convert as command
 from sam3d_ros.model.published import NETWORKS
 from sam3d_ros.model.published_names import CheckpointError
 from sam3d_ros.model.slat_trunk import WindowPair
@@ -295,9 +295,9 @@ def test_a_manifest_cannot_point_outside(release, tmp_path):
 
 def test_command(release, tmp_path, capsys):
     folder, _ = release
-    assert run(folder, tmp_path / "out", "bf16") == 0
+    assert command(folder, tmp_path / "out", "bf16") == 0
     assert "manifest.json" in capsys.readouterr().out
-    assert run(tmp_path / "nowhere", tmp_path / "out", "bf16") == 1
+    assert command(tmp_path / "nowhere", tmp_path / "out", "bf16") == 1
     assert "missing" in capsys.readouterr().err
 
 
