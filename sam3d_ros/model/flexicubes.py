@@ -2,16 +2,19 @@
 
 A grid vertex without an active cube counts as outside (signed distance +1), so the only inactive cubes that
 carry surface are those touching an active vertex inside the object. Cubes and vertices are found through flat
-lookup grids; nothing but these is dense. All sums are gathers in a fixed order, so the result is
-deterministic on every device, and it is differentiable with respect to the cube values.
+lookup grids; nothing but these is dense. No sum adds to one place twice in one operation, so the result is
+deterministic on every device; it is differentiable with respect to the cube values.
+
+Cubes and vertices are numbered in one grid with a margin of a cell on every side: cube c has its corner vertex v
+at the same number, and a step along an axis adds the same to every number. The margin answers "outside".
 """
 
 # mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +34,7 @@ class SurfaceMesh(NamedTuple):
 
 
 class CubeValues(NamedTuple):
-    """The 101 channels of every cube: sdf (M, 8), deform (M, 8, 3), weights (M, 21), attributes (M, 8, 6)."""
+    """The 101 channels of every cube: sdf (M, 8, 1), deform (M, 8, 3), weights (M, 21), attributes (M, 8, 6)."""
 
     sdf: Tensor
     deform: Tensor
@@ -42,147 +45,182 @@ class CubeValues(NamedTuple):
     def of(cls, channels: Tensor, resolution: int) -> CubeValues:
         """From the mesh decoder's output (M, 101); the distance is biased by -1/resolution towards inside."""
         sdf, deform, weights, attributes = channels.float().split([8, 24, 21, 48], dim=1)
-        return cls(
-            sdf - 1 / resolution, deform.unflatten(1, (8, 3)), weights, attributes.unflatten(1, (8, 6))
-        )
+        sdf = (sdf - 1 / resolution)[..., None]
+        return cls(sdf, deform.unflatten(1, (8, 3)), weights, attributes.unflatten(1, (8, 6)))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The numbering of cubes and vertices, with its margin."""
+
+    resolution: int
+    device: torch.device
+
+    @property
+    def side(self) -> int:
+        """Cells along an axis."""
+        return self.resolution + 2
+
+    @property
+    def strides(self) -> Tensor:
+        """What a step along x, y, z adds to a number."""
+        return torch.tensor([self.side**2, self.side, 1], device=self.device)
+
+    @property
+    def corners(self) -> Tensor:
+        """What leads from a cube to its eight vertices, (8,)."""
+        return (torch.as_tensor(CORNERS, device=self.device) * self.strides).sum(dim=1)
+
+    def number(self, coords: Tensor) -> Tensor:
+        """Coordinates (N, 3) -> numbers (N,)."""
+        return ((coords + 1) * self.strides).sum(dim=1)
+
+    def coords(self, number: Tensor) -> Tensor:
+        """Numbers (N,) -> coordinates (N, 3)."""
+        side = self.side
+        return torch.stack([number // side**2, number // side % side, number % side], dim=1) - 1
+
+    def mark(self, *numbers: Tensor) -> Tensor:
+        """A flat grid that is True at these numbers."""
+        marked = torch.zeros(self.side**3, dtype=torch.bool, device=self.device)
+        for n in numbers:
+            marked[n] = True
+        return marked
+
+    def rows(self, numbers: Tensor) -> Tensor:
+        """A flat grid that holds the place of each number in the list, int32, -1 elsewhere."""
+        table = torch.full((self.side**3,), -1, dtype=torch.int32, device=self.device)
+        table[numbers] = torch.arange(len(numbers), dtype=torch.int32, device=self.device)
+        return table
+
+    def vertices_of(self, cubes: Tensor) -> Tensor:
+        """Numbers of all vertices of these cubes, each once, ascending."""
+        return self.mark(*(cubes + c for c in self.corners)).nonzero()[:, 0]
+
+    def cubes_around(self, vertices: Tensor, cubes: Tensor) -> Tensor:
+        """Numbers of these cubes and of all cubes of the grid that touch these vertices, ascending."""
+        marked = self.mark(cubes, *(vertices - c for c in self.corners)).view(*[self.side] * 3)
+        for axis in range(3):  # cubes in the margin do not exist
+            marked.select(axis, 0).fill_(False)
+            marked.select(axis, self.side - 1).fill_(False)
+        return marked.reshape(-1).nonzero()[:, 0]
 
 
 def extract(channels: Tensor, coords: Tensor, resolution: int = 256) -> SurfaceMesh:
     """Surface of one object.
 
-    channels (M, 101) from the mesh decoder, coords (M, 3) int64 of the active cubes in [0, resolution).
+    channels (M, 101) from the mesh decoder, coords (M, 3) int of the active cubes in [0, resolution).
     """
     values = CubeValues.of(channels, resolution)
-    corners = torch.as_tensor(CORNERS, device=coords.device)
-    coords = coords.long()
-    cube_at = _lookup(_flat(coords, resolution), resolution**3)
+    grid = Grid(resolution, coords.device)
+    active = grid.number(coords.long())
+    active_at = grid.rows(active)
 
-    vertices = _active_vertices(coords, corners, resolution)
-    sdf, deform, attributes = _vertex_means(values, vertices, cube_at, corners, resolution)
-    vertex_at = _lookup(_flat(vertices, resolution + 1), (resolution + 1) ** 3)
-
-    cubes = _candidate_cubes(coords, vertices[sdf[:, 0] < 0], corners, resolution)
-    ids = vertex_at[_flat(cubes[:, None] + corners, resolution + 1)]  # (C, 8), -1 where not active
-    cube_sdf = torch.where(ids < 0, 1.0, sdf[:, 0][ids])
-    inside = cube_sdf < 0
+    # Signs first: they tell which cubes carry surface, and only the vertices of those are looked at further.
+    vertices = grid.vertices_of(active)
+    sdf, _ = _vertex_means([values.sdf], vertices, active_at, grid)
+    negative = vertices[sdf[:, 0] < 0]
+    cubes = grid.cubes_around(negative, active)
+    inside = grid.mark(negative)[cubes[:, None] + grid.corners]  # (C, 8)
     surface = inside.any(dim=1) & ~inside.all(dim=1)
-    cubes, ids, cube_sdf, inside = cubes[surface], ids[surface], cube_sdf[surface], inside[surface]
+    cubes, inside = cubes[surface], inside[surface]
 
-    surface_at = _lookup(_flat(cubes, resolution), resolution**3)
-    case = _resolve((inside.long() << torch.arange(8, device=coords.device)).sum(dim=1), cubes, surface_at)
-    alpha, beta, gamma = _cube_weights(values.weights, cube_at[_flat(cubes, resolution)])
+    vertices = grid.vertices_of(cubes)
+    carried = _carried(values, vertices, active_at, grid)
+    at_corner = grid.rows(vertices)[cubes[:, None] + grid.corners].long()
+    alpha, beta, gamma = _cube_weights(values.weights, active_at[cubes])
 
-    missing = (ids < 0)[..., None]
-    shift = torch.where(missing, 0.0, torch.tanh(deform[ids])) * ((1 - 1e-8) / (2 * resolution))
-    position = (cubes[:, None] + corners) / resolution - 0.5 + shift
-    carried = torch.cat([position, torch.sigmoid(torch.where(missing, 0.0, attributes[ids]))], dim=-1)
-
-    table = tables()
-    group = torch.as_tensor(table.group, device=coords.device)[case]  # (S, 12)
-    count = torch.as_tensor(table.count, device=coords.device)[case]
+    surface_at = grid.rows(cubes)
+    case = _resolve(
+        (inside.long() << torch.arange(8, device=grid.device)).sum(dim=1), cubes, surface_at, grid
+    )
+    group = torch.as_tensor(tables().group, device=grid.device)[case]  # (S, 12)
+    count = torch.as_tensor(tables().count, device=grid.device)[case]
     first = count.cumsum(0) - count
-    dual = _dual_vertices(carried, cube_sdf * alpha, beta, group, count)
-    faces = _faces(cubes, surface_at, group, first, gamma, inside[:, 0], resolution)
+    dual = _dual_vertices(carried, at_corner, alpha, beta, group, count, first)
+    faces = _faces(cubes, surface_at, group, first, gamma, inside[:, 0], grid)
     return SurfaceMesh(dual[:, :3], faces, dual[:, 3:])
 
 
-def _flat(coords: Tensor, side: int) -> Tensor:
-    """Grid coordinates (..., 3) -> number of the cell, x slowest."""
-    return (coords[..., 0] * side + coords[..., 1]) * side + coords[..., 2]
-
-
-def _lookup(cells: Tensor, size: int) -> Tensor:
-    """Row of each cell of a flat grid, int32, -1 where there is none."""
-    table = torch.full((size,), -1, dtype=torch.int32, device=cells.device)
-    table[cells] = torch.arange(len(cells), dtype=torch.int32, device=cells.device)
-    return table
-
-
-def _unflatten(mark: Tensor, side: int) -> Tensor:
-    """Coordinates of the marked cells of a flat grid, (N, 3), in raster order."""
-    flat = mark.nonzero()[:, 0]
-    return torch.stack([flat // side**2, flat // side % side, flat % side], dim=1)
-
-
-def _active_vertices(coords: Tensor, corners: Tensor, resolution: int) -> Tensor:
-    """Grid vertices that belong to an active cube, (V, 3), raster order."""
-    side = resolution + 1
-    mark = torch.zeros(side**3, dtype=torch.bool, device=coords.device)
-    for corner in corners:
-        mark[_flat(coords + corner, side)] = True
-    return _unflatten(mark, side)
-
-
 def _vertex_means(
-    values: CubeValues, vertices: Tensor, cube_at: Tensor, corners: Tensor, resolution: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Corner values averaged over the active cubes at a vertex: (V, 1), (V, 3), (V, 6)."""
-    stacked = torch.cat([values.sdf[..., None], values.deform, values.attributes], dim=-1)  # (M, 8, 10)
-    total = stacked.new_zeros(len(vertices), 10)
-    number = stacked.new_zeros(len(vertices), 1)
-    for k, corner in enumerate(corners):
-        cube = vertices - corner
-        valid = ((cube >= 0) & (cube < resolution)).all(dim=1)
-        row = cube_at[_flat(cube.clamp(0, resolution - 1), resolution)].long()
-        valid = valid & (row >= 0)
-        total = total + torch.where(valid[:, None], stacked[:, k][row.clamp(min=0)], 0.0)
-        number = number + valid[:, None]
-    mean = total / number
-    return mean[:, :1], mean[:, 1:4], mean[:, 4:]
+    values: list[Tensor], vertices: Tensor, active_at: Tensor, grid: Grid
+) -> tuple[Tensor, Tensor]:
+    """Corner values, each (M, 8, K), averaged over the active cubes at each vertex, (V, sum of K).
+
+    Also the number of these cubes, (V, 1); where it is 0, the mean is 0.
+    """
+    total = values[0].new_zeros(len(vertices), sum(v.shape[2] for v in values))
+    number = values[0].new_zeros(len(vertices), 1)
+    for k, step in enumerate(grid.corners):
+        row = active_at[vertices - step].long()
+        known = (row >= 0).nonzero()[:, 0]
+        row = row[known]
+        total = total.index_add(0, known, torch.cat([v[:, k][row] for v in values], dim=1))
+        number[known] += 1
+    return total / number.clamp(min=1), number
 
 
-def _candidate_cubes(coords: Tensor, inside: Tensor, corners: Tensor, resolution: int) -> Tensor:
-    """Active cubes and all cubes that touch an inside vertex, (C, 3), raster order."""
-    mark = torch.zeros(resolution**3, dtype=torch.bool, device=coords.device)
-    mark[_flat(coords, resolution)] = True
-    for corner in corners:
-        cube = inside - corner
-        valid = ((cube >= 0) & (cube < resolution)).all(dim=1)
-        mark[_flat(cube[valid], resolution)] = True
-    return _unflatten(mark, resolution)
-
-
-def _resolve(case: Tensor, cubes: Tensor, surface_at: Tensor) -> Tensor:
-    """Invert the case of two cubes that would cross their common ambiguous face with one loop each."""
-    resolution = round(len(surface_at) ** (1 / 3))
-    step = torch.as_tensor(tables().ambiguous, device=case.device)
-    problem = (step != 0).any(dim=1)
-    rows = problem[case].nonzero()[:, 0]
-    beyond = cubes[rows] + step[case[rows]]
-    valid = ((beyond >= 0) & (beyond < resolution)).all(dim=1)
-    rows, beyond = rows[valid], beyond[valid]
-    neighbour = surface_at[_flat(beyond, resolution)].long()
-    both = (neighbour >= 0) & problem[case[neighbour]]
-    out = case.clone()
-    out[rows[both]] = 255 - case[rows[both]]
-    return out
+def _carried(values: CubeValues, vertices: Tensor, active_at: Tensor, grid: Grid) -> Tensor:
+    """What vertices hold: signed distance, deformed position, attributes in (0, 1), together (V, 10)."""
+    parts = [values.sdf, values.deform, values.attributes]
+    mean, number = _vertex_means(parts, vertices, active_at, grid)
+    sdf = torch.where(number > 0, mean[:, :1], 1.0)
+    shift = torch.tanh(mean[:, 1:4]) * ((1 - 1e-8) / (2 * grid.resolution))
+    position = grid.coords(vertices) / grid.resolution - 0.5 + shift
+    return torch.cat([sdf, position, torch.sigmoid(mean[:, 4:])], dim=1)
 
 
 def _cube_weights(weights: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """alpha (S, 8) per corner, beta (S, 12) per edge, gamma (S,); raw weights are 0 where row is -1."""
-    raw = torch.where((row < 0)[:, None], 0.0, weights[row.long().clamp(min=0)])
+    known = (row >= 0).nonzero()[:, 0]
+    raw = weights.new_zeros(len(row), weights.shape[1]).index_add(0, known, weights[row[known].long()])
     alpha = 0.99 * torch.tanh(raw[:, 12:20]) + 1
     beta = 0.99 * torch.tanh(raw[:, :12]) + 1
     gamma = 0.99 * torch.sigmoid(raw[:, 20]) + 0.005
     return alpha, beta, gamma
 
 
-def _dual_vertices(carried: Tensor, level: Tensor, beta: Tensor, group: Tensor, count: Tensor) -> Tensor:
-    """Weighted means of edge crossings, (sum of count, K); cubes in order, then their loops.
+def _resolve(case: Tensor, cubes: Tensor, surface_at: Tensor, grid: Grid) -> Tensor:
+    """Invert the case of two cubes that would cross their common ambiguous face with one loop each."""
+    step = (torch.as_tensor(tables().ambiguous, device=grid.device) * grid.strides).sum(dim=1)
+    rows = (step != 0)[case].nonzero()[:, 0]
+    neighbour = surface_at[cubes[rows] + step[case[rows]]].long()
+    both = (neighbour >= 0) & (step[case[neighbour.clamp(min=0)]] != 0)
+    out = case.clone()
+    out[rows[both]] = 255 - case[rows[both]]
+    return out
 
-    carried (S, 8, K) values at corners, level (S, 8) weighted distances, beta and group (S, 12), count (S,).
+
+def _dual_vertices(
+    carried: Tensor,
+    at_corner: Tensor,
+    alpha: Tensor,
+    beta: Tensor,
+    group: Tensor,
+    count: Tensor,
+    first: Tensor,
+) -> Tensor:
+    """Weighted means of edge crossings, (sum of count, 9): cubes in order, then their loops.
+
+    carried (V, 10), at_corner (S, 8) its rows, alpha (S, 8), beta and group (S, 12), count and first (S,).
     """
-    total = carried.new_zeros(len(carried), 4, carried.shape[-1] + 1)
-    loops = torch.arange(4, device=group.device)
-    for e, (a, b) in enumerate(EDGES):
-        crossed = group[:, e] >= 0
-        gap = torch.where(crossed, level[:, b] - level[:, a], 1.0)
-        share = torch.where(crossed, -level[:, a] / gap, 0.0)[:, None]
-        crossing = carried[:, a] * (1 - share) + carried[:, b] * share
-        weight = torch.where(group[:, e : e + 1] == loops, beta[:, e : e + 1], 0.0)[..., None]
-        total = total + weight * torch.nn.functional.pad(crossing, (0, 1), value=1.0)[:, None]
-    kept = total[loops < count[:, None]]
-    return kept[:, :-1] / kept[:, -1:]
+    means, rows = [], []
+    for loop in range(4):
+        own = (count > loop).nonzero()[:, 0]
+        total = carried.new_zeros(len(own), carried.shape[1])
+        weights = carried.new_zeros(len(own), 1)
+        for e, (a, b) in enumerate(EDGES):
+            here = (group[own, e] == loop).nonzero()[:, 0]
+            cube = own[here]
+            from_a, from_b = carried[at_corner[cube, a]], carried[at_corner[cube, b]]
+            level_a, level_b = from_a[:, 0] * alpha[cube, a], from_b[:, 0] * alpha[cube, b]
+            share = (level_a / (level_a - level_b))[:, None]
+            weight = beta[cube, e : e + 1]
+            total = total.index_add(0, here, weight * torch.lerp(from_a, from_b, share))
+            weights = weights.index_add(0, here, weight)
+        means.append((total / weights)[:, 1:])
+        rows.append(first[own] + loop)
+    return torch.cat(means)[torch.argsort(torch.cat(rows))]
 
 
 def _faces(
@@ -192,7 +230,7 @@ def _faces(
     first: Tensor,
     gamma: Tensor,
     inside: Tensor,
-    resolution: int,
+    grid: Grid,
 ) -> Tensor:
     """Two triangles for every crossed grid edge that four cubes share.
 
@@ -202,30 +240,27 @@ def _faces(
     parts = []
     for axis in range(3):
         u, v = (axis + 1) % 3, (axis + 2) % 3
-        rows = ((group[:, _edge(0, axis)] >= 0) & (cubes[:, u] > 0) & (cubes[:, v] > 0)).nonzero()[:, 0]
-        corner = []
-        for du, dv in ((0, 0), (1, 0), (1, 1), (0, 1)):  # the four cubes around the edge, counter-clockwise
-            back = np.zeros(3, int)
-            back[u], back[v] = 1 - du, 1 - dv
-            at = _flat(cubes[rows] - torch.as_tensor(back, device=cubes.device), resolution)
-            cube = surface_at[at].long()
-            start = int(np.flatnonzero((back == CORNERS).all(axis=1))[0])
-            corner.append((first[cube] + group[cube, _edge(start, axis)], gamma[cube]))
-        quad = torch.stack([c[0] for c in corner], dim=1)
-        g = torch.stack([c[1] for c in corner], dim=1)
-        flip = ~inside[rows]
-        quad = torch.where(flip[:, None], quad.flip(1), quad)
+        rows = (group[:, _edge(0, axis)] >= 0).nonzero()[:, 0]
+        # The four cubes around the edge, counter-clockwise, and the corner of each at which the edge starts.
+        starts = (1 << u | 1 << v, 1 << v, 0, 1 << u)
+        around = torch.stack([surface_at[cubes[rows] - grid.corners[s]] for s in starts], dim=1).long()
+        whole = (around >= 0).all(dim=1)
+        rows, around = rows[whole], around[whole]
+        edges = torch.tensor([_edge(s, axis) for s in starts], device=grid.device)
+        quad = first[around] + group[around, edges]
+        g = gamma[around]
         # Equal products (inactive cubes) are decided by the sign of the edge's first corner in EDGES, which
         # turns the quad's starting point in the published extraction.
         near, far = g[:, 0] * g[:, 2], g[:, 1] * g[:, 3]
         prefer_near = inside[rows] if EDGES[_edge(0, axis)][0] == 0 else ~inside[rows]
-        split = torch.where(prefer_near, near >= far, near > far) ^ flip
-        even, odd = quad[:, [0, 1, 2, 0, 2, 3]], quad[:, [0, 1, 3, 3, 1, 2]]
-        parts.append(torch.where(split[:, None], even, odd).reshape(-1, 3))
+        split = torch.where(prefer_near, near >= far, near > far)
+        quad = torch.where(split[:, None], quad, quad.roll(-1, dims=1))  # the diagonal is now 0-2
+        quad = torch.where(inside[rows, None], quad, quad[:, [0, 3, 2, 1]])
+        parts.append(quad[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3))
     return torch.cat(parts)
 
 
 def _edge(start: int, axis: int) -> int:
     """Number of the edge that leaves corner `start` along an axis."""
-    end = start + (1, 2, 4)[axis]
-    return next(e for e, pair in enumerate(EDGES.tolist()) if set(pair) == {start, end})
+    ends = {start, start | 1 << axis}
+    return next(e for e, pair in enumerate(EDGES.tolist()) if set(pair) == ends)

@@ -177,12 +177,9 @@ def _compiled(pairs: Pairs, to_ours: bool) -> tuple[tuple[re.Pattern[str], str],
     def pattern(template: str) -> re.Pattern[str]:
         def group(match: re.Match[str]) -> str:
             key = match[1]
-            words = _WORDS.get(key)
-            if words is None:
-                choices = _ANY[key]
-            else:
-                choices = "|".join(map(re.escape, words.values() if to_ours else words))
-            return f"(?P<{key}>{choices})"
+            words = _WORDS.get(key, {})
+            spelled = "|".join(map(re.escape, words.values() if to_ours else words))
+            return f"(?P<{key}>{spelled or _ANY[key]})"
 
         return re.compile(re.sub(r"\\\{(\w)\\\}", group, re.escape(template)))
 

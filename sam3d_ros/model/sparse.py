@@ -40,15 +40,31 @@ def append_zero(x: Tensor) -> Tensor:
 def submanifold_conv(x: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """out[p] = bias + sum over the 27 offsets of weight[:, o] x[p + o].
 
-    One product per offset: the gathered (N, 27, C) tensor of the im2col form, which passes 2^31 elements at
-    the mesh decoder's finest level, is never built.
+    The gathered neighbourhoods (N, 27, C) of all voxels would pass 2^31 elements at the mesh decoder's finest level:
+    they are made and multiplied a part at a time. An exported graph has one product per offset instead, which needs
+    no loop over an unknown number of voxels.
     """
-    kernel = weight.flatten(1, 3)
     padded = append_zero(x)
-    out = F.linear(padded[neighbours[:, 0]], kernel[:, 0], bias)
-    for o in range(1, kernel.shape[1]):
-        out = out + padded[neighbours[:, o]] @ kernel[:, o].T
-    return out
+    if torch.compiler.is_exporting():
+        kernel = weight.flatten(1, 3)
+        out = F.linear(padded[neighbours[:, 0]], kernel[:, 0], bias)
+        for o in range(1, kernel.shape[1]):
+            out = out + padded[neighbours[:, o]] @ kernel[:, o].T
+        return out
+    kernel = weight.flatten(1)
+    parts = _parts(neighbours, x)
+    return torch.cat([F.linear(_gather(padded, rows).flatten(1), kernel, bias) for rows in parts])
+
+
+def _parts(neighbours: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+    """A neighbour table cut so that gathered features fit the CPU's cache, or are large enough for a GPU."""
+    elements = 1 << 27 if x.is_cuda else 1 << 20
+    return neighbours.split(max(1, elements // (27 * x.shape[1])))
+
+
+def _gather(padded: Tensor, rows: Tensor) -> Tensor:
+    """Features (N + 1, C) at a table of rows (M, K) -> (M, K, C)."""
+    return padded.index_select(0, rows.reshape(-1)).unflatten(0, rows.shape)
 
 
 def pool_mean(x: Tensor, children: Tensor) -> Tensor:
@@ -78,19 +94,24 @@ def parity_conv(x: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor) -> 
     for each of the eight child places the kernel collapses to 2x2x2 summed weights.
     x (N, C_in), neighbours of the parents (N, 27) -> (8 N, C_out), row 8 p + c.
     """
-    kernel = weight.flatten(1, 3)  # (out, 27, in)
     padded = append_zero(x)
-    places = []
-    for child in range(8):
-        out: Tensor | None = None
-        for parent in sorted(set(CHILD_PARENT[child].tolist())):
-            offsets = (CHILD_PARENT[child] == parent).nonzero()[0].tolist()
-            summed = kernel[:, offsets].sum(dim=1)
-            rows = padded[neighbours[:, parent]]
-            out = F.linear(rows, summed, bias) if out is None else out + rows @ summed.T
-        assert out is not None
-        places.append(out)
-    return torch.stack(places, dim=1).flatten(0, 1)
+    kernels = [_child_kernel(weight, child) for child in range(8)]
+
+    def children(rows: Tensor) -> Tensor:
+        places = [F.linear(_gather(padded, rows[:, at]).flatten(1), k, bias) for at, k in kernels]
+        return torch.stack(places, dim=1).flatten(0, 1)
+
+    if torch.compiler.is_exporting():
+        return children(neighbours)
+    return torch.cat([children(rows) for rows in _parts(neighbours, x)])
+
+
+def _child_kernel(weight: Tensor, child: int) -> tuple[list[int], Tensor]:
+    """The eight parents that a child's neighbours lie in, and the summed weights for them, (C_out, 8 C_in)."""
+    kernel = weight.flatten(1, 3)  # (C_out, 27, C_in)
+    parents = sorted(set(CHILD_PARENT[child].tolist()))
+    offsets = [(CHILD_PARENT[child] == parent).nonzero()[0].tolist() for parent in parents]
+    return parents, torch.cat([kernel[:, o].sum(dim=1) for o in offsets], dim=1)
 
 
 def child_neighbours(parents: Tensor) -> Tensor:
