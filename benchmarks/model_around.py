@@ -2,8 +2,8 @@
 
     PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/model_around.py [--voxels 20000]
 
-The voxels are the shell of a ball, the picture is 640x480 with a pointmap; the least of `--repeat` CPU times is printed.
-The last row is the share of the dense 257^3 grid that the extraction would otherwise evaluate.
+The voxels are the shell of a ball, the picture is 640x480 with a pointmap; the least of `--repeat` CPU times is
+printed. The last row is the share of the dense 257^3 grid that the extraction would otherwise evaluate.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ condition).
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import PointPatchConfig
 from .dino import VitBlock
+from .preprocess import nearest_sources
 
 
 class PointPatch(nn.Module):
@@ -31,7 +31,12 @@ class PointPatch(nn.Module):
         """pointmap (B, 3, H, W), NaN or inf where nothing was measured -> (B, grid^2, C), row-major."""
         cfg = self.config
         b = pointmap.shape[0]
-        points = F.interpolate(pointmap, (cfg.image_size, cfg.image_size), mode="nearest").permute(0, 2, 3, 1)
+        # Chosen pixels rather than a resize operator: runtimes round differently where a source falls on an edge.
+        rows, cols = (
+            torch.as_tensor(nearest_sources(n, cfg.image_size), device=pointmap.device)
+            for n in pointmap.shape[2:]
+        )
+        points = pointmap[:, :, rows][..., cols].permute(0, 2, 3, 1)
         valid = torch.isfinite(points).all(dim=-1, keepdim=True)
         points = torch.where(valid, points, torch.zeros_like(points)).to(self.point_proj.weight.dtype)
         x = torch.where(valid, self.point_proj(points), self.invalid_token)

@@ -135,12 +135,15 @@ def to_square(x: Array, size: int, nearest: bool = False) -> Array:
 
 
 def resize_nearest(x: Array, shape: tuple[int, ...]) -> Array:
-    """(C, H, W) -> (C, *shape); source index floor(i * in / out), computed in fp32 as torch does."""
-    rows, cols = (
-        np.minimum((np.arange(n, dtype=np.float32) * np.float32(m / n)).astype(np.int64), m - 1)
-        for n, m in zip(shape, x.shape[1:], strict=True)
-    )
+    """(C, H, W) -> (C, *shape)."""
+    rows, cols = (nearest_sources(m, n) for n, m in zip(shape, x.shape[1:], strict=True))
     return np.ascontiguousarray(x[:, rows[:, None], cols])
+
+
+def nearest_sources(n_in: int, n_out: int) -> NDArray[np.int64]:
+    """Source of each of n_out pixels, floor(i * n_in / n_out) in fp32: the rule of the published preprocessing."""
+    index = np.arange(n_out, dtype=np.float32) * np.float32(n_in / n_out)
+    return np.minimum(index.astype(np.int64), n_in - 1)
 
 
 def resize_bilinear(x: Array, shape: tuple[int, ...]) -> Array:
