@@ -18,11 +18,11 @@ from sam3d_ros.mesh.check import MeshError
 from sam3d_ros.mesh.surface import Grid, surface
 from sam3d_ros.types import Bool, Float, Mesh
 
-LONGEST, SHORTEST = 48, 16  # samples along the sides of the box
+LONGEST, SHORTEST = 48, 24  # samples along the sides of the box
 SMOOTHING = 0.6  # samples; takes the noise of single pixels off
 
 
-def footprint(points: Float, grid: Grid) -> tuple[Float, Bool]:
+def footprint(points: Float, grid: Grid) -> tuple[Float, Bool, Bool]:
     """(X, Y) float32 height of the nearest column with a point, m, and (X, Y) bool the convex footprint of
     points."""
     cells = np.rint((points[:, :2] - grid.origin[:2]) / grid.spacing[:2]).astype(np.int32)
@@ -33,7 +33,7 @@ def footprint(points: Float, grid: Grid) -> tuple[Float, Bool]:
     nearest = ndimage.distance_transform_edt(
         ~np.isfinite(top), sampling=grid.spacing[:2], return_distances=False, return_indices=True
     )
-    return top[nearest[0], nearest[1]], inside > 0
+    return top[nearest[0], nearest[1]], inside > 0, np.isfinite(top)
 
 
 def signed_distance(inside: Bool, spacing: Float) -> Float:
@@ -45,6 +45,21 @@ def signed_distance(inside: Bool, spacing: Float) -> Float:
     return distance
 
 
+def crumbs(inside: Bool) -> Bool:
+    """(X, Y, Z) bool: parts that touch no larger one and have less than 5 % of the largest one's samples.
+
+    They are left where a bit of hidden space is enclosed by what was seen. An occluder may cut an object into
+    larger parts, which stay.
+    """
+    parts, count = ndimage.label(inside)
+    if count < 2:
+        return np.zeros(inside.shape, np.bool_)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    small: Bool = np.asarray((sizes > 0) & (sizes < 0.05 * sizes.max()))[parts]
+    return small
+
+
 def stand(points: Float, clearance: Callable[[Float], Float]) -> Mesh:
     """Watertight mesh of the columns under points (N, 3), view frame, m, less where `clearance` (m) is
     negative.
@@ -54,12 +69,18 @@ def stand(points: Float, clearance: Callable[[Float], Float]) -> Mesh:
     low = points.min(0).astype(np.float64)
     low[2] = min(0.0, low[2])
     grid = Grid.over(low, points.max(0), LONGEST, SHORTEST)
-    top, inside = footprint(points, grid)
+    top, inside, seen = footprint(points, grid)
     side = signed_distance(inside, grid.spacing[:2])
     z = grid.axes()[2]
     field = np.minimum(top[..., None] - z, side[..., None])
     field = np.minimum(field, z - np.float32(low[2]))
     field = np.minimum(field, clearance(grid.points()).reshape(grid.shape))
+    # A floor thinner than the samples, such as that of a pan, stays as a sheet of a few samples where it was
+    # seen.
+    sheet = np.float32(1.2 * grid.spacing[2])
+    middle = np.maximum(top - sheet, sheet / 2)[..., None]
+    field = np.where(seen[..., None], np.maximum(field, sheet - np.abs(z - middle)), field)
+    field = np.where(crumbs(field > 0), -np.abs(field), field)
     limit = 3 * float(grid.spacing.max())
     field = np.clip(field, -limit, limit)
     try:

@@ -42,8 +42,9 @@ class Evidence:
         space.
 
         Inside the mask it is the distance to the seen surface along the optical axis. Outside, a point that
-        the camera saw through is minus its distance to the mask's outline; a point behind something nearer,
-        behind a hole of the depth image or out of the picture may be solid and gets +inf.
+        the camera saw through, or that lies on the surface of something else, is minus its distance to the
+        mask's outline; a point behind something nearer, behind a large hole of the depth image or out of the
+        picture may be solid and gets +inf.
         """
         camera = self.frame.camera
         T = self.view.T_cam_view.astype(np.float32)
@@ -60,8 +61,9 @@ class Evidence:
         known = (u >= 0) & (v >= 0) & (u < columns) & (v < rows) & (cam[:, 2] > 1e-3)
         pixel = np.where(known, v * columns + u, 0)
         behind = np.where(known, z - self.depth.ravel()[pixel], np.nan)
-        outside = np.maximum(behind + tolerance(z), -self.gap.ravel()[pixel] * z / camera.fx)
-        outside = np.where(behind < -tolerance(z), outside, np.inf)
+        error = tolerance(z)
+        outside = np.maximum(behind - error, -self.gap.ravel()[pixel] * z / camera.fx)
+        outside = np.where(behind < error, outside, np.inf)
         value = np.where(self.mask.ravel()[pixel], behind, outside)
         return np.where(np.isnan(value), np.inf, value).astype(np.float32)
 
@@ -97,8 +99,8 @@ def evidence(view: ObjectView, frame: Frame) -> Evidence:
 def fill_holes(depth: Float, mask: Bool) -> Float:
     """Depth (h, w) m with its holes outside the mask filled by the farthest depth within `HOLE` pixels.
 
-    Beside an object a depth camera sees nothing where one of its two eyes is covered; what is there is the background.
-    Holes inside the mask and larger ones stay NaN.
+    Beside an object a depth camera sees nothing where one of its two eyes is covered; what is there is the
+    background. Holes inside the mask and larger ones stay NaN.
     """
     known = np.where(np.isfinite(depth), depth, 0).astype(np.float32)
     around = cv2.dilate(np.where(mask, 0, known), np.ones((2 * HOLE + 1, 2 * HOLE + 1), np.uint8))

@@ -26,7 +26,7 @@ def visible(mesh_cam: Mesh, mask: Mask, roi: Roi, camera: Camera) -> tuple[Bool,
     depth = depth_picture(mesh_cam, camera, picture)
     uv = pixels_of(mesh_cam.vertices, camera)
     finite = np.isfinite(uv).all(1)
-    uv = np.where(finite[:, None], uv, -1)
+    uv = np.where(np.asarray(finite)[:, None], uv, -1)
     rows, columns = picture.shape
     c = np.clip(np.rint((uv[:, 0] - picture.roi.x) / picture.step), 0, columns - 1).astype(np.int64)
     r = np.clip(np.rint((uv[:, 1] - picture.roi.y) / picture.step), 0, rows - 1).astype(np.int64)
@@ -34,10 +34,10 @@ def visible(mesh_cam: Mesh, mask: Mask, roi: Roi, camera: Camera) -> tuple[Bool,
     # it.
     front = cv2.dilate(np.where(np.isfinite(depth), depth, 0).astype(np.float32), np.ones((3, 3), np.uint8))
     inner = np.asarray(cv2.erode(mask.pixels.astype(np.uint8), np.ones((3, 3), np.uint8)))
-    pixels: Bool = inner > 0 if inner.any() else mask.pixels
+    mask_at: Bool = np.asarray(inner > 0) if inner.any() else mask.pixels
     x, y = np.rint(uv).astype(np.int64).T
     within: Bool = np.asarray(finite & (x >= 0) & (y >= 0) & (x < camera.width) & (y < camera.height))
-    within[within] = pixels[y[within], x[within]]
+    within[within] = mask_at[y[within], x[within]]
     seen: Bool = within & (mesh_cam.vertices[:, 2] <= front[r, c] + SEEN)
     return seen, uv
 

@@ -203,7 +203,7 @@ def camera_model(info: CameraInfo, image_width: int, image_height: int, rectifie
     return pinhole.camera_from_info(
         int(info.width), int(info.height), info.k, info.d, info.distortion_model,
         int(info.binning_x), int(info.binning_y), roi, image_width, image_height,
-        p=info.p, rectified=rectified,
+        p=info.p, r=info.r, rectified=rectified,
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ class NodeParameters:
         " (needs mesh_dir, RViz on this machine)", choices=("triangle_list", "resource", "both", "none"), live=True,
     )  # fmt: skip
     marker_triangles: int = parameter(
-        2000, "publish.marker_triangles", "triangles of one marker at most (nested messages are slow)",
+        500, "publish.marker_triangles", "triangles of one marker at most (nested messages are slow)",
         low=12, high=20_000, live=True,
     )  # fmt: skip
     vision_msgs: bool = parameter(
@@ -115,7 +115,7 @@ class NodeParameters:
         "also publish ~/collision_objects (moveit_msgs/CollisionObject), where installed",
     )
     object_prefix: str = parameter(
-        "object_", "object_prefix", "object ids and TF frames are this and a number", live=True
+        "object_", "object_prefix", "object ids and TF frames are this and a number"
     )
     mesh_dir: str = parameter(
         "", "mesh_dir", "write a GLB per object here and say so in mesh_uri; empty: no files"
@@ -129,7 +129,6 @@ class NodeParameters:
         "how long an object that is not seen keeps its id, s",
         low=0.0,
         high=3600.0,
-        live=True,
     )
     goal_timeout: float = parameter(
         10.0,

@@ -50,7 +50,7 @@ class CameraParameters:
     """The camera's ROS parameters."""
 
     seed: int = parameter(0, "seed", "of the scene, the textures and the noise", low=0, high=2**31 - 1)
-    objects: int = parameter(5, "objects", "on the table", low=1, high=60)
+    objects: int = parameter(5, "objects", "on the table", low=0, high=60)
     width: int = parameter(640, "width", "pixels", low=16, high=4096)
     height: int = parameter(480, "height", "pixels", low=16, high=4096)
     focal: float = parameter(600.0, "focal", "focal length, pixels", low=10.0, high=10_000.0)

@@ -59,8 +59,9 @@ class Tracker:
         """Ids of the objects of one frame, in their order. All frames must give them in the same fixed frame.
 
         A stamp more than jump_s before the last one (a bag that starts again, a simulation that was reset)
-        resets the tracker; a smaller step back is reordering and does not. Objects match where their boxes overlap, their sizes agree and no two different labels
-        meet; of all such pairings the one with the smallest summed distance relative to the sizes is taken.
+        resets the tracker; a smaller step back is reordering and does not. Objects match where their boxes
+        overlap, their sizes agree and no two different labels meet; of all such pairings the one with the
+        smallest summed distance relative to the sizes is taken.
         """
         if self._last_ns is not None and stamp_ns < self._last_ns - int(self.settings.jump_s * 1e9):
             self.reset()

@@ -1,8 +1,8 @@
 """What launch files need of `launch` and `launch_ros`, which come with apt's ROS and not from PyPI.
 
 A stub that runs a launch file and records the processes that would start; it starts none. It takes only
-arguments that the real classes have from Humble on, resolves substitutions, applies defaults as `launch` does (what an
-including file has set keeps its value), and refuses what the real one refuses.
+arguments that the real classes have from Humble on, resolves substitutions, applies defaults as `launch` does
+(what an including file has set keeps its value), and refuses what the real one refuses.
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ BAD: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "mask encoding": (lambda: {"mask": picture("32FC1")}, "label image"),
     "mask of another size": (lambda: {"mask": picture("mono8", 120, 160)}, "mask is 160x120"),
     "uncalibrated camera": (lambda: {"info": CameraInfo(width=320, height=240)}, "calibrat"),
-    "unknown lens": (lambda: {"info": CameraInfo(width=320, height=240, distortion_model="fish", k=K, d=[0.1] * 5)}, "fish"),
+    "unknown lens": (
+        lambda: {"info": CameraInfo(width=320, height=240, distortion_model="fish", k=K, d=[0.1] * 5)}, "fish",
+    ),
     "camera_info of another size": (
         lambda: {"info": CameraInfo(width=1280, height=720, k=K)}, "1280",
     ),
