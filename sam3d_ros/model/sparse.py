@@ -6,6 +6,8 @@ Features are (N, C); a table entry of N gathers the zero row that is appended he
 # mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,14 +54,28 @@ def submanifold_conv(x: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor
             out = out + padded[neighbours[:, o]] @ kernel[:, o].T
         return out
     kernel = weight.flatten(1)
-    parts = _parts(neighbours, x)
-    return torch.cat([F.linear(_gather(padded, rows).flatten(1), kernel, bias) for rows in parts])
+    return _in_parts(lambda rows: F.linear(_gather(padded, rows).flatten(1), kernel, bias), neighbours, x)
 
 
-def _parts(neighbours: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-    """A neighbour table cut so that gathered features fit the CPU's cache, or are large enough for a GPU."""
+def _in_parts(apply: Callable[[Tensor], Tensor], neighbours: Tensor, x: Tensor) -> Tensor:
+    """apply(neighbour table) -> features, a part of the table at a time.
+
+    A part's gathered features fit the CPU's cache, or are large enough for a GPU. Without gradients the parts are
+    written to one tensor: thousands of kept pieces would shred the allocator's memory.
+    """
     elements = 1 << 27 if x.is_cuda else 1 << 20
-    return neighbours.split(max(1, elements // (27 * x.shape[1])))
+    parts = neighbours.split(max(1, elements // (27 * x.shape[1])))
+    if torch.is_grad_enabled() or len(parts) == 1:
+        return torch.cat([apply(rows) for rows in parts])
+    first = apply(parts[0])
+    per_row = first.shape[0] // parts[0].shape[0]
+    out = first.new_empty(neighbours.shape[0] * per_row, first.shape[1])
+    start = 0
+    for i, rows in enumerate(parts):
+        stop = start + rows.shape[0] * per_row
+        out[start:stop] = apply(rows) if i else first
+        start = stop
+    return out
 
 
 def _gather(padded: Tensor, rows: Tensor) -> Tensor:
@@ -103,7 +119,7 @@ def parity_conv(x: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor) -> 
 
     if torch.compiler.is_exporting():
         return children(neighbours)
-    return torch.cat([children(rows) for rows in _parts(neighbours, x)])
+    return _in_parts(children, neighbours, x)
 
 
 def _child_kernel(weight: Tensor, child: int) -> tuple[list[int], Tensor]:

@@ -9,7 +9,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["config", "preprocess", "flow", "voxels", "tables", "pose_codec", "convert_command", "published_names"]
+    "module",
+    ["config", "preprocess", "flow", "voxels", "tables", "pose_codec", "convert_command", "published_names"],
 )
 def test_starts_without_torch(module):
     script = f"import sys; sys.modules['torch'] = None; import sam3d_ros.model.{module}"

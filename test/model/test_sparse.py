@@ -154,6 +154,23 @@ def test_parity_convolution_equals_subdivide_then_convolve(coords, seed):
     torch.testing.assert_close(fast, plain, rtol=0, atol=1e-12)
 
 
+def test_long_lists_are_convolved_in_parts(shell):
+    """More voxels than one part holds, with and without gradients, against the dense form."""
+    coords = shell(side=16)
+    x = torch.randn(len(coords), 512)
+    conv = sparse.SubmanifoldConv(512, 4)
+    near = torch.from_numpy(tables.neighbour_table(coords))
+    assert len(coords) * 27 * 512 > 2 * (1 << 20)
+    full = F.conv3d(dense(coords, x, 16), conv.weight.permute(0, 4, 1, 2, 3), conv.bias, padding=1)
+    c = torch.from_numpy(coords).long()
+    want = full[0, :, c[:, 1], c[:, 2], c[:, 3]].T
+    torch.testing.assert_close(conv(x, near), want, rtol=1e-4, atol=1e-4)
+    by_parity = sparse.parity_conv(x, near, conv.weight, conv.bias)
+    with torch.no_grad():
+        torch.testing.assert_close(conv(x, near), want, rtol=1e-4, atol=1e-4)
+        assert torch.equal(sparse.parity_conv(x, near, conv.weight, conv.bias), by_parity)
+
+
 def test_group_norm_equals_torch(shell):
     """One object: torch's GroupNorm on (1, C, N). Two objects: each normalised alone."""
     coords = shell(batch=2)
