@@ -92,7 +92,7 @@ class CrossAttention(nn.Module):
         # One head of width C_cond with h * n queries; its softmax scale stays that of the real head width.
         scale = (c // h) ** -0.5
         cond = condition[:, None]
-        mixed = F.scaled_dot_product_attention(probes, cond, cond, scale=scale).reshape(b, h, n, -1)
+        mixed = attend(probes, cond, cond, scale=scale).reshape(b, h, n, -1)
         values = mixed @ w_v.reshape(h, c // h, -1).transpose(1, 2)
         return self.out(values.transpose(1, 2).flatten(2) + self.kv.bias[c:])
 
