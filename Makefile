@@ -26,5 +26,6 @@ lint:
 	@$(BOOTSTRAP) --extra lint
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
+# The environments (.venv*) stay; `rm -r .venv` starts anew.
 clean:
 	rm -rf build install log out

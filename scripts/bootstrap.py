@@ -140,7 +140,8 @@ class Environment:
         self.mark("package", key)
 
     def _cmake(self, name: str, source: Path) -> None:
-        build = ROOT / "build" / f"{self.distro}-{sys.version_info.major}.{sys.version_info.minor}" / name
+        # Inside the environment: what is installed links to it, so the two must go together.
+        build = self.prefix / "build" / name
         cmake = str(self.prefix / "bin" / "cmake")
         configure = [
             cmake, "-S", str(source), "-B", str(build), "-G", "Ninja",
