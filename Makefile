@@ -19,12 +19,13 @@ demo: build
 	@$(VENV)/bin/sam3d demo --out $(OUT)
 
 test:
-	@$(BOOTSTRAP) --extra test
+	@$(BOOTSTRAP) --extra test --extra model
 	@$(VENV)/bin/pytest $(ARGS)
 
 lint:
 	@$(BOOTSTRAP) --extra lint
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
+# The environments (.venv*) stay; `rm -r .venv` starts anew.
 clean:
 	rm -rf build install log out

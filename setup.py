@@ -55,7 +55,7 @@ class BuildWithInterfaces(build_py):
         super().run()
         prefixes = ros_prefixes()
         if not prefixes:
-            self.warn("no ROS found: installing without messages and node (see README, 'Install')")
+            self.warn("no ROS found: installing without messages and node (README, 'Without ROS')")
         elif self.editable_mode:
             self.warn("editable: messages are not built; to work on the code use scripts/bootstrap.py")
         else:

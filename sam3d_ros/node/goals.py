@@ -18,33 +18,36 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
 
 from sam3d_ros.action import Reconstruct
+from sam3d_ros.node.inputs import FrameMessages
+from sam3d_ros.node.processing import Processor, Progress
+from sam3d_ros.node.tf_buffer import TransformUnavailable
 from sam3d_ros.node.worker import Job
+from sam3d_ros.types import Cancelled, InputError
 
 Result = Reconstruct.Result
 Handle: TypeAlias = "ServerGoalHandle[Any, Any, Any]"
 
 
-class GoalError(Exception):
-    """Ends a goal with an error code of the action."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+def failure(code: int, text: str) -> Any:
+    """A result without objects."""
+    return Result(error_code=code, error_msg=text)
 
 
 class Goals:
-    """The action server. `submit(job)` queues work (False: refused), `run(goal, job, feedback)` does it and returns
-    the Result or raises GoalError, `timeout()` gives the default timeout in seconds."""
+    """The action server. `submit(job)` queues work (False: refused), `latest()` gives the last complete frame or the
+    reason why there is none, `timeout()` the default in seconds."""
 
     def __init__(
         self,
         node: Node,
+        processor: Processor,
         submit: Callable[[Job], bool],
-        run: Callable[[Any, Job, Callable[[str, int, float], None]], Any],
+        latest: Callable[[], FrameMessages | str],
         timeout: Callable[[], float],
     ) -> None:
+        self._processor = processor
         self._submit = submit
-        self._run = run
+        self._latest = latest
         self._timeout = timeout
         self._lock = threading.Lock()
         self._jobs: dict[bytes, Job] = {}
@@ -72,10 +75,7 @@ class Goals:
             self._jobs[bytes(handle.goal_id.uuid)] = job
         self._feedback(handle, began, "queued", 0, 0.0)
         if not self._submit(job):
-            self._finish(
-                handle,
-                Result(error_code=Result.NOT_ACTIVE, error_msg="the node is not active or its queue is full"),
-            )
+            self._finish(handle, failure(Result.NOT_ACTIVE, "the node is not active or its queue is full"))
 
     def _cancel(self, handle: Handle) -> CancelResponse:
         with self._lock:
@@ -86,17 +86,40 @@ class Goals:
         return CancelResponse.ACCEPT
 
     def _work(self, handle: Handle, job: Job, began: float) -> None:
+        """On the worker's thread."""
         try:
-            result = self._run(
+            result = self._reconstruct(
                 handle.request,
                 job,
                 lambda stage, mask, share: self._feedback(handle, began, stage, mask, share),
             )
-        except GoalError as error:
-            result = Result(error_code=error.code, error_msg=str(error))
+        except Cancelled:
+            late = job.timed_out() and not job.cancelled.is_set()
+            result = failure(Result.TIMEOUT, "out of time") if late else failure(Result.CANCELED, "cancelled")
+        except TransformUnavailable as error:
+            result = failure(Result.TF_ERROR, str(error))
+        except InputError as error:
+            result = failure(Result.INVALID_INPUT, str(error))
         except Exception as error:
-            result = Result(error_code=Result.FAILED, error_msg=f"{type(error).__name__}: {error}")
+            result = failure(Result.FAILED, f"{type(error).__name__}: {error}")
         self._finish(handle, result)
+
+    def _reconstruct(self, goal: Any, job: Job, progress: Progress) -> Any:
+        given = [bool(m.data) for m in (goal.rgb, goal.depth, goal.mask)]
+        if any(given) and not all(given):
+            raise InputError("give rgb, depth and mask together, or none of them for the latest frame")
+        ours = FrameMessages(goal.rgb, goal.depth, goal.mask, goal.camera_info)
+        messages = ours if all(given) else self._latest()
+        if isinstance(messages, str):
+            return failure(Result.NO_FRAME, messages)
+        published = self._processor.frame(messages, job, progress, tuple(goal.labels), goal.label, all(given))
+        result = Result(objects=published.objects, timing=published.timing)
+        if goal.return_meshes:
+            result.meshes = list(published.meshes)
+        if not published.objects.objects:
+            reasons = "; ".join(f"mask {r.mask}: {r.reason}" for r in published.objects.rejected[:5])
+            result.error_code, result.error_msg = Result.NO_OBJECT, reasons or "the mask image has no labels"
+        return result
 
     def _finish(self, handle: Handle, result: Any) -> None:
         def close(handle: Handle) -> Any:

@@ -79,8 +79,8 @@ class Inputs:
         return self._sync.stats
 
     def set_problem(self, role: str, problem: str) -> None:
-        """Remember what was wrong with the last message of an input (empty: nothing), for the diagnostics."""
-        self._problems[role] = problem
+        """Remember for the diagnostics what was wrong with an input of the last frame; ("", "") for nothing."""
+        self._problems = {role: problem}
 
     def poll(self) -> None:
         """Hand out a set that waits in vain for better partners."""

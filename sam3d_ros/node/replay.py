@@ -9,18 +9,21 @@ rgb/camera_info with fresh stamps. A bag's messages go out as they were recorded
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
 
 from sam3d_ros.data import bop
@@ -29,102 +32,6 @@ from sam3d_ros.node.camera_topics import CameraTopics
 from sam3d_ros.node.convert import time_of
 from sam3d_ros.node.parameter_spec import parameter
 from sam3d_ros.types import InputError, Int
-
-
-def labels_of(image: bop.BopImage) -> Int:
-    """(H, W) uint16 label image of an image's masks; where masks overlap, the later one wins."""
-    labels = np.zeros(image.depth_m.shape, np.uint16)
-    for mask in image.masks:
-        labels[mask.pixels] = mask.index
-    return labels
-
-
-def replay_bop(
-    node: Node, folder: Path, scene: str, rate: float, loop: bool, sleep: Callable[[float], bool]
-) -> int:
-    """Publish a scene; returns the number of frames. `sleep(seconds)` spins the node and says whether to go on.
-
-    Raises InputError for a folder that is not in the BOP layout.
-    """
-    topics = CameraTopics(node, "camera_color_optical_frame")
-    numbers = bop.list_images(folder, scene)
-    if not numbers:
-        raise InputError(f"{folder}/{scene} holds no images")
-    node.get_logger().info(f"replaying {len(numbers)} images of {folder}/{scene} at {rate:g} Hz")
-    count = 0
-    while True:
-        for number in numbers:
-            image = bop.read_image(folder, scene, number)
-            stamp = node.get_clock().now().nanoseconds
-            topics.publish(image.rgb, image.depth_m, labels_of(image), image.camera, stamp, "32FC1")
-            count += 1
-            if not sleep(1.0 / rate):
-                return count
-        if not loop:
-            return count
-
-
-def bag_messages(folder: Path) -> Iterator[tuple[int, str, str, bytes]]:
-    """(time ns, topic, type, serialised message) of a bag, in order of time. Raises InputError for no bag."""
-    from rosbags.highlevel import AnyReader, AnyReaderError
-    from rosbags.typesys import Stores, get_typestore
-
-    try:
-        with AnyReader([folder], default_typestore=get_typestore(Stores.LATEST)) as reader:
-            for connection, stamp, data in reader.messages():
-                yield stamp, connection.topic, connection.msgtype, bytes(data)
-    except (AnyReaderError, OSError) as error:
-        raise InputError(f"{folder} is not a ROS 2 bag: {error}") from error
-
-
-def message_type(name: str) -> Any:
-    """The Python class of "package/msg/Type"; None where the package is not installed."""
-    package, _, kind = name.split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.msg"), kind, None)
-    except ImportError:
-        return None
-
-
-def replay_bag(
-    node: Node, folder: Path, speed: float, loop: bool, publish_clock: bool, sleep: Callable[[float], bool]
-) -> int:
-    """Publish a bag's messages at `speed` times their pace; returns how many. Raises InputError for no bag.
-
-    publish_clock: also publish the recorded time on /clock, for nodes with use_sim_time.
-    """
-    publishers: dict[str, Any] = {}
-    clock = node.create_publisher(Clock, "/clock", 10) if publish_clock else None
-    count = 0
-    while True:
-        first: int | None = None
-        began = time.monotonic()
-        for stamp, topic, kind, data in bag_messages(folder):
-            if topic not in publishers:
-                publishers[topic] = _publisher(node, topic, kind)
-            first = stamp if first is None else first
-            ahead = (stamp - first) / 1e9 / speed - (time.monotonic() - began)
-            if not sleep(max(0.0, ahead)):
-                return count
-            if clock:
-                clock.publish(Clock(clock=time_of(stamp)))
-            if publisher := publishers[topic]:
-                publisher.publish(data)
-                count += 1
-        if not loop:
-            return count
-
-
-def _publisher(node: Node, topic: str, kind: str) -> Any:
-    cls = message_type(kind)
-    if cls is None:
-        node.get_logger().warning(f"{topic}: {kind} is not installed, its messages are left out")
-        return None
-    latched = topic.endswith("/tf_static")
-    profile = QoSProfile(depth=100 if topic.startswith("/tf") else 10)
-    if latched:
-        profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
-    return node.create_publisher(cls, topic, profile)
 
 
 @dataclass(frozen=True)
@@ -141,6 +48,92 @@ class ReplayParameters:
     start_delay: float = parameter(
         1.0, "start_delay", "time for discovery before the first message, s", low=0.0, high=60.0
     )
+
+
+Sleep: TypeAlias = Callable[[float], bool]
+"""Wait so many seconds with the node alive; False: it is time to end."""
+
+
+def labels_of(image: bop.BopImage) -> Int:
+    """(H, W) uint16 label image of an image's masks; where masks overlap, the later one wins."""
+    labels = np.zeros(image.depth_m.shape, np.uint16)
+    for mask in image.masks:
+        labels[mask.pixels] = mask.index
+    return labels
+
+
+def replay_bop(node: Node, p: ReplayParameters, sleep: Sleep) -> int:
+    """Publish a scene; returns the number of frames. Raises InputError for a folder that is not in the BOP layout."""
+    folder = Path(p.bop)
+    numbers = bop.list_images(folder, p.scene)
+    if not numbers:
+        raise InputError(f"{folder}/{p.scene} holds no images")
+    topics = CameraTopics(node, "camera_color_optical_frame")
+    node.get_logger().info(f"replaying {len(numbers)} images of {folder}/{p.scene} at {p.rate:g} Hz")
+    count, going = 0, sleep(p.start_delay)
+    while going:
+        for number in numbers:
+            image = bop.read_image(folder, p.scene, number)
+            stamp = node.get_clock().now().nanoseconds
+            topics.publish(image.rgb, image.depth_m, labels_of(image), image.camera, stamp, "32FC1")
+            count += 1
+            if not (going := sleep(1.0 / p.rate)):
+                break
+        going = going and p.loop
+    return count
+
+
+@contextlib.contextmanager
+def open_bag(folder: Path) -> Iterator[AnyReader]:
+    """A ROS 2 bag for reading. Raises InputError where there is none, or where it breaks off."""
+    try:
+        with AnyReader([folder], default_typestore=get_typestore(Stores.LATEST)) as reader:
+            yield reader
+    except (AnyReaderError, OSError) as error:
+        raise InputError(f"{folder} is not a ROS 2 bag: {error}") from error
+
+
+def message_type(name: str) -> Any:
+    """The Python class of "package/msg/Type"; None where the package is not installed."""
+    package, _, kind = name.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), kind, None)
+    except ImportError:
+        return None
+
+
+def replay_bag(node: Node, p: ReplayParameters, sleep: Sleep) -> int:
+    """Publish a bag's messages at their own pace times `speed`; returns how many. Raises InputError for no bag."""
+    with open_bag(Path(p.bag)) as reader:
+        publishers = {c.topic: _publisher(node, c.topic, c.msgtype) for c in reader.connections}
+        clock = node.create_publisher(Clock, "/clock", 10) if p.clock else None
+        count, going = 0, sleep(p.start_delay)
+        while going:
+            first: int | None = None
+            began = time.monotonic()
+            for connection, stamp, data in reader.messages():
+                first = stamp if first is None else first
+                ahead = (stamp - first) / 1e9 / p.speed - (time.monotonic() - began)
+                if not (going := sleep(max(0.0, ahead))):
+                    break
+                if clock:
+                    clock.publish(Clock(clock=time_of(stamp)))
+                if publisher := publishers[connection.topic]:
+                    publisher.publish(bytes(data))
+                    count += 1
+            going = going and p.loop
+    return count
+
+
+def _publisher(node: Node, topic: str, kind: str) -> Any:
+    cls = message_type(kind)
+    if cls is None:
+        node.get_logger().warning(f"{topic}: {kind} is not installed, its messages are left out")
+        return None
+    profile = QoSProfile(depth=100 if topic.startswith("/tf") else 10)
+    if topic.endswith("/tf_static"):
+        profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    return node.create_publisher(cls, topic, profile)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -162,11 +155,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         if bool(p.bop) == bool(p.bag):
             raise InputError("give one of the parameters 'bop' (with 'scene') and 'bag'")
-        sleep(p.start_delay)
-        if p.bop:
-            count = replay_bop(node, Path(p.bop), p.scene, p.rate, p.loop, sleep)
-        else:
-            count = replay_bag(node, Path(p.bag), p.speed, p.loop, p.clock, sleep)
+        count = replay_bop(node, p, sleep) if p.bop else replay_bag(node, p, sleep)
         sleep(1.0)  # reliable readers get what is still under way
         node.get_logger().info(f"{count} {'frames' if p.bop else 'messages'} published")
     except InputError as error:

@@ -10,11 +10,14 @@ from typing import Any
 
 import launch_stub
 import pytest
+import rclpy
 import yaml
 from launch_stub import StartedNode, run
 
 from sam3d_ros.node import inputs
 from sam3d_ros.node.parameters import NodeParameters
+from sam3d_ros.node.replay import ReplayParameters
+from sam3d_ros.node.synthetic_camera import CameraParameters
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "launch"
@@ -134,10 +137,14 @@ def test_use_sim_time_and_autostart() -> None:
     assert node.parameters[-1] == {"autostart": False, "use_sim_time": True}
 
 
-def test_shared_memory_sets_both_names_before_the_node_starts() -> None:
-    node = reconstruction(run(LAUNCH / "reconstruction.launch.py", shared_memory="true").nodes)
+def test_shared_memory_is_asked_for_before_the_node_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        assert Path(node.environment[name]).is_file()
+        monkeypatch.delenv(name, raising=False)
+    ((name, profile),) = reconstruction(
+        run(LAUNCH / "reconstruction.launch.py", shared_memory="true").nodes
+    ).environment.items()
+    assert name.endswith("_DEFAULT_PROFILES_FILE")
+    assert Path(profile).name == "fastdds_shm.xml"
     assert not reconstruction(run(LAUNCH / "reconstruction.launch.py").nodes).environment
 
 
@@ -168,17 +175,20 @@ def test_demo_starts_camera_node_and_rviz_in_one_namespace() -> None:
     assert len(run(LAUNCH / "demo.launch.py", rviz="false").nodes) == 2
 
 
+def declared(cls: type) -> dict[str, type]:
+    return {f.metadata["name"]: type(f.default) for f in dataclasses.fields(cls)}
+
+
 def test_parameters_of_camera_and_replay_exist() -> None:
-    """Their nodes declare them one by one in main(); the names must be there."""
-    camera = run(LAUNCH / "demo.launch.py").nodes[0].parameters[0]
-    source = (ROOT / "sam3d_ros" / "node" / "synthetic_camera.py").read_text()
-    assert isinstance(camera, dict)
-    assert all(f'p("{name}"' in source for name in camera)
-    source = (ROOT / "sam3d_ros" / "node" / "replay.py").read_text()
-    for arguments in ({"bop": "/data"}, {"bag": "/bag"}):
-        replay = run(LAUNCH / "replay.launch.py", **arguments).nodes[0].parameters[0]
-        assert isinstance(replay, dict)
-        assert all(f'declare_parameter("{name}"' in source for name in replay)
+    """And have the declared type: a text for a number would stop the node."""
+    cases = [(run(LAUNCH / "demo.launch.py"), CameraParameters)]
+    cases += [
+        (run(LAUNCH / "replay.launch.py", **a), ReplayParameters) for a in ({"bop": "/d"}, {"bag": "/b"})
+    ]
+    for context, cls in cases:
+        given = context.nodes[0].parameters[0]
+        assert isinstance(given, dict)
+        assert {name: type(value) for name, value in given.items()}.items() <= declared(cls).items()
 
 
 def test_a_replayed_bag_gives_the_time() -> None:
@@ -220,3 +230,29 @@ def test_with_the_real_launch(path: Path) -> None:
         else:
             waiting = [*(entity.visit(context) or []), *waiting]
     assert started
+
+
+@pytest.mark.ros
+def test_rclpy_reads_the_files_in_the_order_that_the_launch_file_counts_on(tmp_path: Path) -> None:
+    """A later /** beats an earlier one. The node's own name beats them all, also those that come after it: sections
+    keep the place where they came first, and /** came with the defaults."""
+    texts = {
+        "defaults": "/**:\n  ros__parameters: {image_rectified: false, qos.depth: 5, autostart: true}\n",
+        "named": "/arm/sam3d:\n  ros__parameters: {autostart: false}\n",
+        "camera": "/**:\n  ros__parameters: {image_rectified: true, qos.depth: 3}\n",
+        "own": "/**:\n  ros__parameters: {qos.depth: 7, autostart: true}\n",
+    }
+    arguments = ["--ros-args"]
+    for name, content in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(content)
+        arguments += ["--params-file", str(tmp_path / f"{name}.yaml")]
+    context = rclpy.Context()
+    rclpy.init(context=context, args=[], domain_id=98)
+    try:
+        node = rclpy.create_node("sam3d", namespace="arm", context=context, cli_args=arguments)
+        defaults = {"image_rectified": False, "qos.depth": 5, "autostart": True}
+        values = {name: node.declare_parameter(name, value).value for name, value in defaults.items()}
+        node.destroy_node()
+    finally:
+        rclpy.shutdown(context=context)
+    assert values == {"image_rectified": True, "qos.depth": 7, "autostart": False}

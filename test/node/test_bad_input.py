@@ -33,11 +33,9 @@ def probe() -> Iterator[Probe]:
 
 @pytest.fixture(scope="module")
 def rig(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    process = NodeProcess(
-        "reconstruction_node", tmp_path_factory.mktemp("node"), *FAST_REPORTS, "-r", "__ns:=/bad"
-    )
-    yield Rig(probe, process)
-    assert process.stop() == 0
+    folder = tmp_path_factory.mktemp("node")
+    with NodeProcess("reconstruction_node", folder, *FAST_REPORTS, "-r", "__ns:=/bad") as process:
+        yield Rig(probe, process)
 
 
 def send(rig: Rig, scene: BoxScene, **messages: Any) -> int:

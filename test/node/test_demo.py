@@ -176,8 +176,8 @@ def test_a_bag_replayed_to_the_node(start: Start, tmp_path: Path) -> None:
                 writer.write(connections[name], stamp, serialize_message(message))
     own = Probe("bag_probe", namespace="/bag")
     try:
-        rig = Rig(own, start("reconstruction_node", "-r", "__ns:=/bag", *FAST_REPORTS), wait=False)
-        player = start("replay", "-p", f"bag:={tmp_path}/bag", "-p", "speed:=2.0")
+        rig = Rig(own, start("reconstruction_node", "-r", "__ns:=/bag", *FAST_REPORTS))
+        player = start("replay", "-p", f"bag:={tmp_path}/bag", "-p", "speed:=2.0", "-p", "start_delay:=2.0")
         answer = own.wait(lambda: next((m for m in rig.objects if m.objects), None), "objects", 30)
         assert answer.header.stamp.sec // 10 == 170_000_000
         assert player.process.wait(30) == 0

@@ -35,9 +35,9 @@ def scene() -> BoxScene:
 @pytest.fixture(scope="module")
 def rig(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("node")
-    process = NodeProcess("reconstruction_node", folder, *FAST_REPORTS, "-p", f"mesh_dir:={folder}/meshes")
-    yield Rig(probe, process)
-    assert process.stop() == 0
+    meshes = ("-p", f"mesh_dir:={folder}/meshes")
+    with NodeProcess("reconstruction_node", folder, *FAST_REPORTS, *meshes) as process:
+        yield Rig(probe, process)
 
 
 def centre(o: Any) -> np.ndarray:

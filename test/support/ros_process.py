@@ -35,6 +35,14 @@ class NodeProcess:
                 stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=os.environ | (env or {}),
             )  # fmt: skip
 
+    def __enter__(self) -> NodeProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Stopped whatever happened, and it must end well."""
+        code = self.stop()
+        assert kind is not None or code == 0, self.log()[-3000:]
+
     @property
     def pid(self) -> int:
         return self.process.pid
