@@ -2,7 +2,8 @@
 
     model = make_object("mug", np.random.default_rng(7))
 
-The designs are constructive solid geometry (`containers.py`, `things.py`); here they become meshes.
+The designs are constructive solid geometry (`containers.py`, `kitchen.py`,
+`things.py`, `belongings.py`, `figures.py`); here they become meshes.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from manifold3d import Error, Manifold  # type: ignore[import-not-found]
 
-from sam3d_ros.data import containers, things
+from sam3d_ros.data import belongings, containers, figures, kitchen, things
 from sam3d_ros.data.solids import Design, Symmetry
 from sam3d_ros.types import Float, InputError, Mesh
 
 _AROUND = np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]) / np.sqrt(3)
 FACES = 6000
 """Aimed at per object: at 0.1 m2 of surface an edge of about 6 mm carries the texture."""
+MOST_FACES = 8000
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,27 @@ DESIGNS: Mapping[str, Callable[[np.random.Generator], Design]] = {
     "blocks": things.blocks,
     "car": things.car,
     "brush": things.brush,
+    "fork": kitchen.fork,
+    "knife": kitchen.knife,
+    "teapot": kitchen.teapot,
+    "pot": kitchen.pot,
+    "screw_jar": kitchen.screw_jar,
+    "goblet": kitchen.goblet,
+    "shoe": belongings.shoe,
+    "book": belongings.book,
+    "remote": belongings.remote,
+    "scissors": belongings.scissors,
+    "basket": belongings.basket,
+    "bolt": belongings.bolt,
+    "phone_stand": belongings.phone_stand,
+    "animal": figures.animal,
+    "stacker": figures.stacker,
+    "stone": figures.stone,
+    "pepper": figures.pepper,
 }
 CATEGORIES: tuple[str, ...] = tuple(DESIGNS)
+TABLETOP: tuple[str, ...] = CATEGORIES[:16]
+"""What scenes draw from unless told otherwise: fixed, so that a seed keeps its scene as designs are added."""
 
 
 def make_object(category: str, rng: np.random.Generator) -> ObjectModel:
@@ -84,18 +105,22 @@ def make_object(category: str, rng: np.random.Generator) -> ObjectModel:
 
 
 def _refined(solid: Manifold) -> tuple[Manifold, float]:
-    """The solid of a design cut into about FACES even triangles, 8000 at most, and their edge in m."""
+    """The solid of a design cut into about FACES even triangles, MOST_FACES at most where the shape
+    allows, and their edge in m."""
     if solid.status() != Error.NoError or solid.is_empty():
         raise RuntimeError(f"a design gave no valid solid: {solid.status()}")
     parts = solid.decompose()
     if len(parts) > 1:
         raise RuntimeError(f"a design fell into {len(parts)} parts")
-    solid = solid.simplify(1e-5)
-    # An equilateral triangle of edge a has the area 0.433 a^2.
-    edge = float(np.sqrt(solid.surface_area() / (0.433 * FACES)))
-    for _ in range(12):
-        fine = solid.refine_to_length(edge)
-        if fine.num_tri() < 8000:
-            return fine, edge
-        edge *= 1.15
+    for tolerance in (1e-5, 5e-5, 1e-4, 2e-4):
+        solid = solid.simplify(tolerance)
+        if solid.num_tri() > 0.7 * MOST_FACES and tolerance < 2e-4:
+            continue
+        # An equilateral triangle of edge a has the area 0.433 a^2.
+        edge = float(np.sqrt(solid.surface_area() / (0.433 * FACES)))
+        for _ in range(12):
+            fine = solid.refine_to_length(edge)
+            if fine.num_tri() < MOST_FACES:
+                return fine, edge
+            edge *= 1.15
     return solid, edge

@@ -14,7 +14,7 @@ import trimesh
 from scipy.spatial import ConvexHull  # type: ignore[import-untyped]
 from trimesh.poses import compute_stable_poses
 
-from sam3d_ros.data.objects import CATEGORIES, ObjectModel, make_object
+from sam3d_ros.data.objects import TABLETOP, ObjectModel, make_object
 from sam3d_ros.data.room import Quad, room
 from sam3d_ros.perception.frames import apply, transform
 from sam3d_ros.types import Float, InputError
@@ -53,7 +53,7 @@ class Scene:
 
 
 def make_tabletop(
-    seed: int, count: int, categories: Sequence[str] = CATEGORIES, radius: float = 0.22, lying: float = 0.2
+    seed: int, count: int, categories: Sequence[str] = TABLETOP, radius: float = 0.22, lying: float = 0.2
 ) -> Scene:
     """`count` objects on a table, none touching another, the same for the same arguments.
 
