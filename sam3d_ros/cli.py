@@ -59,6 +59,10 @@ def replay() -> None:
     """Publish a BOP folder or a bag as a camera would (takes --ros-args)."""
 
 
+def data() -> None:
+    """Objects and training sets: prepare, shards (data --help)."""
+
+
 def dispatch(argv: list[str]) -> int:
     """Run one subcommand; returns the exit code. Raises SystemExit(2) for arguments that cannot be read."""
     name = argv[0] if argv else ""
@@ -68,7 +72,9 @@ def dispatch(argv: list[str]) -> int:
     if name == "demo":
         run = importlib.import_module("sam3d_ros.node.demo").run
         return int(tyro.cli(run, prog="sam3d demo", args=argv[1:]) or 0)
-    commands = {f.__name__: f for f in (reconstruct, doctor, demo, node, camera, replay)}
+    if name == "data":
+        return int(importlib.import_module("sam3d_ros.data.commands").run(argv[1:]))
+    commands = {f.__name__: f for f in (reconstruct, doctor, demo, data, node, camera, replay)}
     code = tyro.extras.subcommand_cli_from_dict(
         commands,
         prog="sam3d",

@@ -9,12 +9,14 @@ The designs are constructive solid geometry (`containers.py`, `kitchen.py`,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from manifold3d import Error, Manifold  # type: ignore[import-not-found]
+from manifold3d import Mesh as ManifoldMesh
 
 from sam3d_ros.data import belongings, containers, figures, kitchen, things
+from sam3d_ros.data import textures as tx
 from sam3d_ros.data.solids import Design, Symmetry
 from sam3d_ros.types import Float, InputError, Mesh
 
@@ -30,12 +32,15 @@ class ObjectModel:
     vertices.
 
     symmetry: what leaves the shape as it is. gloss: 0 matt to 1 mirror-like, for renderer and depth sensor.
+    name: of this one object within its source. licence: under which its shape may be used, and whose it is.
     """
 
     category: str
     mesh: Mesh
     symmetry: Symmetry
     gloss: float = 0.1
+    name: str = ""
+    licence: str = ""
 
     @property
     def size_m(self) -> Float:
@@ -92,26 +97,32 @@ def make_object(category: str, rng: np.random.Generator) -> ObjectModel:
     if category not in DESIGNS:
         raise InputError(f"no category {category!r}; there are {', '.join(CATEGORIES)}")
     design = DESIGNS[category](rng)
-    solid, edge = _refined(design.solid)
-    raw = solid.to_mesh()
-    vertices = np.asarray(raw.vert_properties, np.float64)[:, :3]
-    # The mean around each vertex, as wide as its triangles: sharp prints would look torn.
-    around = vertices[:, None] + 0.35 * edge * _AROUND
-    painted = design.texture(around.reshape(-1, 3)).reshape(*around.shape).mean(axis=1)
-    colors = np.clip(np.rint(painted * 255), 0, 255).astype(np.uint8)
-    centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-    mesh = Mesh((vertices - centre).astype(np.float32), np.asarray(raw.tri_verts, np.int32), colors)
-    return ObjectModel(category, mesh, design.symmetry, design.gloss)
+    if design.solid.status() != Error.NoError or design.solid.is_empty():
+        raise RuntimeError(f"a design gave no valid solid: {design.solid.status()}")
+    if len(design.solid.decompose()) > 1:
+        raise RuntimeError(f"a design fell into {len(design.solid.decompose())} parts")
+    solid, edge = refined(design.solid)
+    return ObjectModel(category, _painted(solid, edge, design.texture), design.symmetry, design.gloss)
 
 
-def _refined(solid: Manifold) -> tuple[Manifold, float]:
-    """The solid of a design cut into about FACES even triangles, MOST_FACES at most where the shape
-    allows, and their edge in m."""
+def dress(model: ObjectModel, rng: np.random.Generator) -> ObjectModel:
+    """The same shape cut into about FACES triangles and painted anew with a random texture and gloss.
+
+    Raises InputError where the mesh is not closed.
+    """
+    # manifold3d takes neither read-only nor strided arrays.
+    vertices, faces = np.array(model.mesh.vertices, np.float32), np.array(model.mesh.faces, np.uint32)
+    solid = Manifold(ManifoldMesh(vertices, faces))
     if solid.status() != Error.NoError or solid.is_empty():
-        raise RuntimeError(f"a design gave no valid solid: {solid.status()}")
-    parts = solid.decompose()
-    if len(parts) > 1:
-        raise RuntimeError(f"a design fell into {len(parts)} parts")
+        raise InputError(f"{model.name or model.category} is not a closed mesh: {solid.status()}")
+    solid, edge = refined(solid)
+    mesh = _painted(solid, edge, tx.any_texture(rng, float(model.size_m.max())))
+    return replace(model, mesh=mesh, gloss=float(rng.choice([0.05, 0.2, 0.5])))
+
+
+def refined(solid: Manifold) -> tuple[Manifold, float]:
+    """The solid cut into about FACES even triangles, MOST_FACES at most where the shape allows, and their edge
+    in m."""
     for tolerance in (1e-5, 5e-5, 1e-4, 2e-4):
         solid = solid.simplify(tolerance)
         if solid.num_tri() > 0.7 * MOST_FACES and tolerance < 2e-4:
@@ -124,3 +135,21 @@ def _refined(solid: Manifold) -> tuple[Manifold, float]:
                 return fine, edge
             edge *= 1.15
     return solid, edge
+
+
+def centred(vertices: Float) -> Float:
+    """(V, 3) float32 with the middle of their box at the origin."""
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    around_zero: Float = (vertices - (low + high) / 2).astype(np.float32)
+    return around_zero
+
+
+def _painted(solid: Manifold, edge: float, texture: tx.Texture) -> Mesh:
+    """The mesh of a solid around its middle, each vertex with the texture's mean around it, as wide as its
+    triangles: sharp prints would look torn."""
+    raw = solid.to_mesh()
+    vertices = np.asarray(raw.vert_properties, np.float64)[:, :3]
+    around = vertices[:, None] + 0.35 * edge * _AROUND
+    painted = texture(around.reshape(-1, 3)).reshape(*around.shape).mean(axis=1)
+    colors = np.clip(np.rint(painted * 255), 0, 255).astype(np.uint8)
+    return Mesh(centred(vertices), np.asarray(raw.tri_verts, np.int32), colors)
