@@ -15,7 +15,7 @@ SourceName = Literal["random-urdfs", "sweethome3d", "folder"]
 
 
 def prepare(
-    source: SourceName,
+    source: tyro.conf.Positional[SourceName],
     out: Path = Path("objects"),
     folder: Path | None = None,
     unit_m: float = 1.0,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from manifold3d import Error, Manifold  # type: ignore[import-not-found]
@@ -17,6 +18,7 @@ from manifold3d import Mesh as ManifoldMesh
 
 from sam3d_ros.data import belongings, containers, figures, kitchen, things
 from sam3d_ros.data import textures as tx
+from sam3d_ros.data.normals import corner_normals
 from sam3d_ros.data.solids import Design, Symmetry
 from sam3d_ros.types import Float, InputError, Mesh
 
@@ -47,6 +49,11 @@ class ObjectModel:
         """(3,) extents along x, y, z."""
         extents: Float = np.ptp(self.mesh.vertices.astype(np.float64), axis=0)
         return extents
+
+    @cached_property
+    def corner_normals(self) -> Float:
+        """(F, 3, 3) float32 unit normals at the corners of the faces, object frame; computed once."""
+        return corner_normals(self.mesh.vertices.astype(np.float64), self.mesh.faces)
 
 
 DESIGNS: Mapping[str, Callable[[np.random.Generator], Design]] = {

@@ -25,7 +25,7 @@ def test_crashes_hangs_and_refusals_cost_one_object_each(tmp_path):
     assert list(pack.names) == ["thing-0", "thing-2", "thing-3", "thing-6"]
     assert set(pack.rejected) == {"thing-1", "thing-4", "thing-5"}
     assert "code -6, 2 times" in pack.rejected["thing-1"]
-    assert "more than 3 s, 2 times" in pack.rejected["thing-4"]
+    assert "more than 4 s, 2 times" in pack.rejected["thing-4"]
     assert pack.rejected["thing-5"] == "not today"
     assert seen[-1] == (7, 7)
     log = (tmp_path / "log").read_text().split()
