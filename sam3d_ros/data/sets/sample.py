@@ -25,7 +25,8 @@ class Sample:
 
     rgb: (CROP, CROP, 3) uint8 around the visible part; mask: (CROP, CROP) bool, that part. depth_m: (POINTS,
     POINTS) float32 along the optical axis of every second pixel, NaN where there is nothing. target: (CROP, CROP, 3)
-    uint8, the whole object under ambient light alone, black around it. view, view_mask: the full picture, (CROP,
+    uint8, the object under ambient light alone, black around it; the whole of it where it was rendered by itself, in
+    tabletop scenes the part that is seen. view, view_mask: the full picture, (CROP,
     CROP, 3) and (CROP, CROP). camera: of the crop; view_camera: of the full picture.
     T_cam_obj: (4, 4) rigid, object to optical frame; scale: what the mesh is multiplied by before. visible: visible
     share of the silhouette. labels: which of shape, R, t, s may be learned from this sample.
