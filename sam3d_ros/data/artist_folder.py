@@ -3,7 +3,7 @@
     <folder>/<name>/image.png      (or .jpg)
     <folder>/<name>/mask.png       anything above 0 is the object (of four channels the last)
     <folder>/<name>/mesh.glb       (or .gltf, .obj, .ply, .stl)
-    <folder>/<name>/pose.json      optional: {"T_cam_obj": 4x4 rows, "cam_K": 3x3 rows}, metres, optical frame, z-up mesh
+    <folder>/<name>/pose.json      optional: {"T_cam_obj": 4x4 rows, "cam_K": 3x3 rows}, metres, z-up mesh
     <folder>/<name>/depth.png      optional: 16 bit, mm
 
 They come as the types of `bop.py`, so that one evaluation reads both: the object has obj_id 1 and mask index 1, and
@@ -45,7 +45,7 @@ def read_object(folder: Path, name: str) -> tuple[BopImage, BopModel]:
     """One object. Raises InputError for files that are missing, damaged or of different sizes, and for a name that
     leads out of the folder."""
     root = folder / name
-    if Path(name).name != name or not root.is_dir():
+    if Path(name).name != name or name in ("", ".", "..") or not root.is_dir():
         raise InputError(f"{folder} has no object {name!r}")
     picture, mesh = _first(root, PICTURES), _first(root, MESHES)
     if picture is None or mesh is None:

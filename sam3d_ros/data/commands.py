@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sam3d_ros.types import InputError
 
+if TYPE_CHECKING:
+    from sam3d_ros.data.sets.pool import Pool
+    from sam3d_ros.data.sets.sample import SampleSet
+
 SourceName = Literal["random-urdfs", "sweethome3d", "folder"]
+SetName = Literal["iso-3do", "flying-occlusions", "object-swap", "tabletop"]
 
 
 def prepare(
@@ -74,6 +79,70 @@ def prepare(
     return 0
 
 
+def shards(
+    name: tyro.conf.Positional[SetName],
+    out: Path,
+    count: int = 10_000,
+    seed: int = 0,
+    packs: tuple[Path, ...] = (),
+    procedural: int = 10_000,
+    backgrounds: Path | None = None,
+    per_shard: int = 1000,
+    worker: int = 0,
+    workers: int = 1,
+) -> int:
+    """Write training views as webdataset shards. Shards that exist are kept, so a stopped run goes on.
+
+    Args:
+        name: which set: iso-3do, flying-occlusions, object-swap or tabletop.
+        out: folder for the shards.
+        count: views in all.
+        seed: of everything that is drawn.
+        packs: objects from `sam3d data prepare`.
+        procedural: how many procedural objects beside them.
+        backgrounds: folder of photographs for flying-occlusions; those of scikit-image without it.
+        per_shard: views per file.
+        worker: number of this worker, from 0.
+        workers: how many workers share the shards, on one machine or many.
+    """
+    from sam3d_ros.data.sets.pool import Pool
+    from sam3d_ros.data.sets.shards import write_shards
+    from sam3d_ros.data.sources.pack import Packed
+    from sam3d_ros.data.sources.source import ObjectSource, Procedural
+
+    sources: list[ObjectSource] = [Packed(path) for path in packs]
+    if procedural:
+        sources.append(Procedural(seed, procedural))
+    try:
+        samples = make_set(name, Pool(sources, seed), seed, backgrounds)
+        with _progress(samples.name) as show:
+            paths = write_shards(samples, out, count, per_shard, worker, workers, show)
+    except InputError as error:
+        print(f"sam3d data shards: {error}")
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here")
+        return 130
+    print(f"{out}: {len(paths)} shards, {sum(p.stat().st_size for p in paths) / 1e6:.1f} MB")
+    return 0
+
+
+def make_set(name: SetName, pool: Pool, seed: int = 0, backgrounds: Path | None = None) -> SampleSet:
+    """A training set by its name."""
+    from sam3d_ros.data.sets.backgrounds import Backgrounds
+    from sam3d_ros.data.sets.iso import IsoSet
+    from sam3d_ros.data.sets.occlusion import FlyingOcclusions
+    from sam3d_ros.data.sets.swap import ObjectSwap
+    from sam3d_ros.data.sets.tabletop import TabletopSet
+
+    if name == "iso-3do":
+        return IsoSet(pool, seed)
+    if name == "flying-occlusions":
+        return FlyingOcclusions(pool, seed, Backgrounds(backgrounds))
+    tables = TabletopSet(pool, seed)
+    return tables if name == "tabletop" else ObjectSwap(tables, seed)
+
+
 class _progress:
     """A bar as a callback (done, total)."""
 
@@ -95,7 +164,7 @@ class _progress:
 
 def run(argv: list[str]) -> int:
     """`sam3d data ARGV`; returns the exit code."""
-    commands = {"prepare": prepare}
+    commands = {"prepare": prepare, "shards": shards}
     code = tyro.extras.subcommand_cli_from_dict(
         commands, prog="sam3d data", description="Objects and training sets.", args=argv or ["--help"]
     )

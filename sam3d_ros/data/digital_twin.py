@@ -2,7 +2,7 @@
 
     <folder>/instances.json       {uid: {"instance_name": ..., "prototype_name": ...}}        as ADT has it
     <folder>/scene_objects.csv    object_uid, timestamp[ns], t_wo_{x,y,z}[m], q_wo_{w,x,y,z}   as ADT has it; -1: always
-    <folder>/cameras.csv          timestamp[ns], fx, fy, cx, cy, t_wc_{x,y,z}[m], q_wc_{w,x,y,z}   rectified colour camera
+    <folder>/cameras.csv          timestamp[ns], fx, fy, cx, cy, t_wc_{x,y,z}[m], q_wc_{w,x,y,z}   rectified colour
     <folder>/rgb/<ns>.png (.jpg)  <folder>/depth/<ns>.png 16 bit mm   <folder>/segmentation/<ns>.png 16 bit, 1 + rank
     <folder>/meshes/<prototype_name>.glb
 

@@ -124,7 +124,7 @@ def test_digital_twin(twin):
     [
         ("instances.json", "[]", "cannot be read"),
         ("instances.json", '{"30": {}}', "value 2, but"),
-        ("scene_objects.csv", "object_uid\n30\n", "timestamp is missing"),
+        ("scene_objects.csv", "object_uid\n30\n", "is missing or not a number"),
         ("cameras.csv", "", "cannot be read as CSV"),
         ("cameras.csv", "timestamp[ns],fx\n190,nan\n", "not finite"),
         ("segmentation/190.png", "x", "must have one channel"),
