@@ -90,9 +90,8 @@ def sets(packs: list[Path], views: int) -> None:
         made = rate(lambda i, s=samples: s(64 + i), count)  # type: ignore[misc]
         one = samples(64)
         written = rate(lambda i, s=one: encode(s), 50)  # type: ignore[misc]
-        print(
-            f"{name:20s} {made:8.1f} views/s; encoding {written:.0f} /s, {sum(map(len, encode(one).values())) / 1e3:.0f} kB"
-        )
+        size = sum(map(len, encode(one).values())) / 1e3
+        print(f"{name:20s} {made:8.1f} views/s; encoding {written:.0f} /s, {size:.0f} kB")
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -164,7 +165,7 @@ class _progress:
 
 def run(argv: list[str]) -> int:
     """`sam3d data ARGV`; returns the exit code."""
-    commands = {"prepare": prepare, "shards": shards}
+    commands: dict[str, Callable[..., Any]] = {"prepare": prepare, "shards": shards}
     code = tyro.extras.subcommand_cli_from_dict(
         commands, prog="sam3d data", description="Objects and training sets.", args=argv or ["--help"]
     )

@@ -7,7 +7,7 @@ frame; "clearly nearer" is 2 % of the depth; the bottom counts as supported wher
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ from sam3d_ros.data.sets.sample import (
 )
 from sam3d_ros.data.sets.tabletop import VIEW, TabletopSet, noisy_depth, viewpoint
 from sam3d_ros.perception.frames import transform
-from sam3d_ros.types import Bool, Camera, Float, InputError, Int, Mesh, UInt8
+from sam3d_ros.types import Bool, Camera, Float, InputError, Int, UInt8
 
 LEAST_VISIBLE = 0.2
 BOTTOM = 0.1
@@ -200,11 +200,7 @@ class ObjectSwap:
 def scaled(model: ObjectModel, scale: float) -> ObjectModel:
     """The object `scale` times as large."""
     vertices = (model.mesh.vertices * np.float32(scale)).astype(np.float32)
-    return ObjectModel(
-        model.category,
-        Mesh(vertices, model.mesh.faces, model.mesh.colors),
-        model.symmetry,
-        model.gloss,
-        model.name,
-        model.licence,
-    )
+    larger = replace(model, mesh=replace(model.mesh, vertices=vertices))
+    # Scaling turns no normal: what was computed once serves every size.
+    larger.__dict__["corner_normals"] = model.corner_normals
+    return larger
