@@ -99,7 +99,7 @@ class _Context:
 
 @lru_cache(maxsize=1)
 def _context() -> _Context:
-    import moderngl
+    import moderngl  # type: ignore[import-not-found,unused-ignore]
 
     ctx = moderngl.create_context(require=330, standalone=True, backend="egl")  # type: ignore[arg-type]
     ctx.disable(moderngl.CULL_FACE)

@@ -137,7 +137,7 @@ def read_shard(path: Path) -> Iterator[Sample]:
 def ray_dataset(samples: SampleSet, count: int) -> Any:
     """A Ray dataset of `count` rows {"index", and the files that `decode` takes}, made where Ray has free cores:
     `ray_dataset(s, n).iter_rows()`, or its write_webdataset. Needs ray (pip install ray pandas pyarrow)."""
-    import ray.data
+    import ray.data  # type: ignore[import-not-found,unused-ignore]
 
     def row(item: dict[str, Any]) -> dict[str, Any]:
         index = int(item["id"])

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError, safe_open  # type: ignore[import-not-found,unused-ignore]
+from safetensors.numpy import save  # type: ignore[import-not-found,unused-ignore]
 
 from sam3d_ros.data.objects import ObjectModel
 from sam3d_ros.data.solids import Symmetry

@@ -87,7 +87,7 @@ def test_labels_are_those_of_the_paper(made):
 
 
 def test_a_third_of_the_targets_is_the_occluder():
-    samples = [s.visible == 1 for s in stream(FlyingOcclusions(pool()), stop=48)]
+    samples = [s.visible == 1 for s in stream(FlyingOcclusions(pool()), stop=32)]
     assert 0.15 < np.mean(samples) < 0.55
 
 
