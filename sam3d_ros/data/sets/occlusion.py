@@ -43,15 +43,18 @@ class FlyingOcclusions:
 
     def __call__(self, index: int) -> Sample:
         """Raises RuntimeError where 100 drawings in a row break the rules, which no ordinary pool does."""
+        # Once per sample, not per drawing: occluded targets are rejected more often, which would shift the share.
+        take_occluder = np.random.default_rng([self.seed, index, 9]).random() < OCCLUDER_SHARE
         for attempt in range(TRIES):
-            sample = self._try(index, np.random.default_rng([self.seed, index, attempt, 3]))
+            sample = self._try(
+                index, bool(take_occluder), np.random.default_rng([self.seed, index, attempt, 3])
+            )
             if sample is not None:
                 return sample
         raise RuntimeError(f"{self.name}: {TRIES} drawings of sample {index} broke the rules of visibility")
 
-    def _try(self, index: int, rng: np.random.Generator) -> Sample | None:
+    def _try(self, index: int, take_occluder: bool, rng: np.random.Generator) -> Sample | None:
         below, above = self.pool.draw(index // 4, 2, rng)
-        take_occluder = rng.random() < OCCLUDER_SHARE
         light = any_light(rng)
         middle = rng.uniform(-0.25, 0.25, 2)
         fills = np.exp(rng.uniform(np.log(0.25), np.log(0.8), 2))
