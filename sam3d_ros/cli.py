@@ -87,6 +87,10 @@ def replay() -> None:
     """Publish a BOP folder or a bag as a camera would (takes --ros-args)."""
 
 
+def data() -> None:
+    """Objects and training sets: prepare, shards (data --help)."""
+
+
 def node_module(name: str) -> ModuleType:
     """A module of the node's room. Raises SystemExit(2) with one sentence where ROS or our messages are missing."""
     try:
@@ -110,9 +114,13 @@ def dispatch(argv: list[str]) -> int:
     if name == "demo":
         run = node_module("demo").run
         return int(tyro.cli(run, prog="sam3d demo", args=argv[1:]) or 0)
+    if name == "data":
+        return int(importlib.import_module("sam3d_ros.data.commands").run(argv[1:]))
     from sam3d_ros.model.convert_command import convert
 
-    commands = {f.__name__: f for f in (reconstruct, evaluate, convert, doctor, demo, node, camera, replay)}
+    commands = {
+        f.__name__: f for f in (reconstruct, evaluate, convert, doctor, demo, data, node, camera, replay)
+    }
     code = tyro.extras.subcommand_cli_from_dict(
         commands,
         prog="sam3d",

@@ -2,24 +2,30 @@
 
     model = make_object("mug", np.random.default_rng(7))
 
-The designs are constructive solid geometry (`containers.py`, `things.py`); here they become meshes.
+The designs are constructive solid geometry (`containers.py`, `kitchen.py`,
+`things.py`, `belongings.py`, `figures.py`); here they become meshes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from manifold3d import Error, Manifold  # type: ignore[import-not-found]
+from manifold3d import Mesh as ManifoldMesh
 
-from sam3d_ros.data import containers, things
+from sam3d_ros.data import belongings, containers, figures, kitchen, things
+from sam3d_ros.data import textures as tx
+from sam3d_ros.data.normals import corner_normals
 from sam3d_ros.data.solids import Design, Symmetry
 from sam3d_ros.types import Float, InputError, Mesh
 
 _AROUND = np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]) / np.sqrt(3)
 FACES = 6000
 """Aimed at per object: at 0.1 m2 of surface an edge of about 6 mm carries the texture."""
+MOST_FACES = 8000
 
 
 @dataclass(frozen=True)
@@ -28,18 +34,26 @@ class ObjectModel:
     vertices.
 
     symmetry: what leaves the shape as it is. gloss: 0 matt to 1 mirror-like, for renderer and depth sensor.
+    name: of this one object within its source. licence: under which its shape may be used, and whose it is.
     """
 
     category: str
     mesh: Mesh
     symmetry: Symmetry
     gloss: float = 0.1
+    name: str = ""
+    licence: str = ""
 
     @property
     def size_m(self) -> Float:
         """(3,) extents along x, y, z."""
         extents: Float = np.ptp(self.mesh.vertices.astype(np.float64), axis=0)
         return extents
+
+    @cached_property
+    def corner_normals(self) -> Float:
+        """(F, 3, 3) float32 unit normals at the corners of the faces, object frame; computed once."""
+        return corner_normals(self.mesh.vertices.astype(np.float64), self.mesh.faces)
 
 
 DESIGNS: Mapping[str, Callable[[np.random.Generator], Design]] = {
@@ -59,8 +73,27 @@ DESIGNS: Mapping[str, Callable[[np.random.Generator], Design]] = {
     "blocks": things.blocks,
     "car": things.car,
     "brush": things.brush,
+    "fork": kitchen.fork,
+    "knife": kitchen.knife,
+    "teapot": kitchen.teapot,
+    "pot": kitchen.pot,
+    "screw_jar": kitchen.screw_jar,
+    "goblet": kitchen.goblet,
+    "shoe": belongings.shoe,
+    "book": belongings.book,
+    "remote": belongings.remote,
+    "scissors": belongings.scissors,
+    "basket": belongings.basket,
+    "bolt": belongings.bolt,
+    "phone_stand": belongings.phone_stand,
+    "animal": figures.animal,
+    "stacker": figures.stacker,
+    "stone": figures.stone,
+    "pepper": figures.pepper,
 }
 CATEGORIES: tuple[str, ...] = tuple(DESIGNS)
+TABLETOP: tuple[str, ...] = CATEGORIES[:16]
+"""What scenes draw from unless told otherwise: fixed, so that a seed keeps its scene as designs are added."""
 
 
 def make_object(category: str, rng: np.random.Generator) -> ObjectModel:
@@ -71,31 +104,59 @@ def make_object(category: str, rng: np.random.Generator) -> ObjectModel:
     if category not in DESIGNS:
         raise InputError(f"no category {category!r}; there are {', '.join(CATEGORIES)}")
     design = DESIGNS[category](rng)
-    solid, edge = _refined(design.solid)
+    if design.solid.status() != Error.NoError or design.solid.is_empty():
+        raise RuntimeError(f"a design gave no valid solid: {design.solid.status()}")
+    if len(design.solid.decompose()) > 1:
+        raise RuntimeError(f"a design fell into {len(design.solid.decompose())} parts")
+    solid, edge = refined(design.solid)
+    return ObjectModel(category, _painted(solid, edge, design.texture), design.symmetry, design.gloss)
+
+
+def dress(model: ObjectModel, rng: np.random.Generator) -> ObjectModel:
+    """The same shape cut into about FACES triangles and painted anew with a random texture and gloss.
+
+    Raises InputError where the mesh is not closed.
+    """
+    # manifold3d takes neither read-only nor strided arrays.
+    vertices, faces = np.array(model.mesh.vertices, np.float32), np.array(model.mesh.faces, np.uint32)
+    solid = Manifold(ManifoldMesh(vertices, faces))
+    if solid.status() != Error.NoError or solid.is_empty():
+        raise InputError(f"{model.name or model.category} is not a closed mesh: {solid.status()}")
+    solid, edge = refined(solid)
+    mesh = _painted(solid, edge, tx.any_texture(rng, float(model.size_m.max())))
+    return replace(model, mesh=mesh, gloss=float(rng.choice([0.05, 0.2, 0.5])))
+
+
+def refined(solid: Manifold) -> tuple[Manifold, float]:
+    """The solid cut into about FACES even triangles, MOST_FACES at most where the shape allows, and their edge
+    in m."""
+    for tolerance in (1e-5, 5e-5, 1e-4, 2e-4):
+        solid = solid.simplify(tolerance)
+        if solid.num_tri() > 0.7 * MOST_FACES and tolerance < 2e-4:
+            continue
+        # An equilateral triangle of edge a has the area 0.433 a^2.
+        edge = float(np.sqrt(solid.surface_area() / (0.433 * FACES)))
+        for _ in range(12):
+            fine = solid.refine_to_length(edge)
+            if fine.num_tri() < MOST_FACES:
+                return fine, edge
+            edge *= 1.15
+    return solid, edge
+
+
+def centred(vertices: Float) -> Float:
+    """(V, 3) float32 with the middle of their box at the origin."""
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    around_zero: Float = (vertices - (low + high) / 2).astype(np.float32)
+    return around_zero
+
+
+def _painted(solid: Manifold, edge: float, texture: tx.Texture) -> Mesh:
+    """The mesh of a solid around its middle, each vertex with the texture's mean around it, as wide as its
+    triangles: sharp prints would look torn."""
     raw = solid.to_mesh()
     vertices = np.asarray(raw.vert_properties, np.float64)[:, :3]
-    # The mean around each vertex, as wide as its triangles: sharp prints would look torn.
     around = vertices[:, None] + 0.35 * edge * _AROUND
-    painted = design.texture(around.reshape(-1, 3)).reshape(*around.shape).mean(axis=1)
+    painted = texture(around.reshape(-1, 3)).reshape(*around.shape).mean(axis=1)
     colors = np.clip(np.rint(painted * 255), 0, 255).astype(np.uint8)
-    centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-    mesh = Mesh((vertices - centre).astype(np.float32), np.asarray(raw.tri_verts, np.int32), colors)
-    return ObjectModel(category, mesh, design.symmetry, design.gloss)
-
-
-def _refined(solid: Manifold) -> tuple[Manifold, float]:
-    """The solid of a design cut into about FACES even triangles, 8000 at most, and their edge in m."""
-    if solid.status() != Error.NoError or solid.is_empty():
-        raise RuntimeError(f"a design gave no valid solid: {solid.status()}")
-    parts = solid.decompose()
-    if len(parts) > 1:
-        raise RuntimeError(f"a design fell into {len(parts)} parts")
-    solid = solid.simplify(1e-5)
-    # An equilateral triangle of edge a has the area 0.433 a^2.
-    edge = float(np.sqrt(solid.surface_area() / (0.433 * FACES)))
-    for _ in range(12):
-        fine = solid.refine_to_length(edge)
-        if fine.num_tri() < 8000:
-            return fine, edge
-        edge *= 1.15
-    return solid, edge
+    return Mesh(centred(vertices), np.asarray(raw.tri_verts, np.int32), colors)

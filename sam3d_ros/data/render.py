@@ -1,4 +1,5 @@
-"""A ray-traced picture of a scene with all that a perfect sensor would know: colour, depth, labels, normals.
+"""A ray-traced picture of a scene with all that a perfect sensor would know: colour, depth, labels, normals,
+albedo, shadow.
 
 Runs anywhere: Embree traces the rays on the CPU, no display and no OpenGL. Cost per picture of H x W pixels:
 H W rays for what is seen, as many for the shadow of what faces the light, and four more (with their shadows)
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -21,8 +23,6 @@ from sam3d_ros.data.srgb import linear_from_srgb, srgb_from_linear
 from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.types import Bool, Camera, Float, InputError, Int, UInt8
 
-CREASE_DEG = 35.0
-"""Faces that meet at a sharper angle keep an edge; others are shaded as one smooth surface."""
 SHADOW_BIAS = 2e-4
 """m; how far above a surface its shadow ray starts, well above the float32 error at a few metres."""
 SUBPIXELS = np.array([[-0.375, -0.125], [0.125, -0.375], [0.375, 0.125], [-0.125, 0.375]], np.float32)
@@ -36,7 +36,9 @@ class Rendered:
     rgb: (H, W, 3) uint8 sRGB. depth_m: (H, W) float32 along the optical axis, NaN where nothing is. labels:
     (H, W) uint16, 0 for the room. normals_cam: (H, W, 3) float32 unit vectors towards the camera, 0 where
     nothing is. glare: (H, W) float32, linear strength of the light's mirror image in glossy surfaces, 0
-    almost everywhere.
+    almost everywhere. albedo: (H, W, 3) uint8 sRGB, the surface's own colour, black where nothing is: what
+    ambient light alone shows, the target for texture without light and shade (paper section on lighting).
+    lit: (H, W) bool, whether the light reaches the pixel: faces it and is not in shadow.
     """
 
     rgb: UInt8
@@ -44,23 +46,59 @@ class Rendered:
     labels: Int
     normals_cam: Float
     glare: Float
+    albedo: UInt8
+    lit: Bool
 
 
 @dataclass(frozen=True)
 class _Hits:
     """What N rays met: distance in units of the ray's direction (inf for nothing), label, normal in the
-    world towards the ray, linear colour under the light, and the part of it that is mirrored light."""
+    world towards the ray, linear colour under the light, the part of it that is mirrored light, linear colour
+    of the surface, and whether the light reaches it."""
 
     distance: Float
     label: Int
     normal: Float
     color: Float
     glare: Float
+    albedo: Float
+    lit: Bool
 
 
-def render(scene: Scene, camera: Camera, T_world_cam: Float, antialias: bool = True) -> Rendered:
-    """One picture. For many of one scene keep a SceneRenderer, which builds the search tree once."""
-    return SceneRenderer(scene).render(camera, T_world_cam, antialias)
+class Renderer(Protocol):
+    """What makes pictures of one scene: SceneRenderer here, or GlSceneRenderer in render_gl.py."""
+
+    def render(self, camera: Camera, T_world_cam: Float, antialias: bool = True) -> Rendered: ...
+
+    def silhouettes(self, camera: Camera, T_world_cam: Float) -> dict[int, Bool]: ...
+
+
+def make_renderer(scene: Scene, backend: Literal["embree", "gl", "auto"] = "embree") -> Renderer:
+    """A renderer for many pictures of a scene. "auto" takes OpenGL where it works, and Embree otherwise.
+
+    Raises InputError where "gl" is asked for and does not work here.
+    """
+    if backend == "embree":
+        return SceneRenderer(scene)
+    from sam3d_ros.data.render_gl import GlSceneRenderer, why_unavailable
+
+    reason = why_unavailable()
+    if reason is None:
+        return GlSceneRenderer(scene)
+    if backend == "gl":
+        raise InputError(f"OpenGL does not work here: {reason}")
+    return SceneRenderer(scene)
+
+
+def render(
+    scene: Scene,
+    camera: Camera,
+    T_world_cam: Float,
+    antialias: bool = True,
+    backend: Literal["embree", "gl", "auto"] = "embree",
+) -> Rendered:
+    """One picture. For many of one scene keep a renderer (`make_renderer`), which prepares the scene once."""
+    return make_renderer(scene, backend).render(camera, T_world_cam, antialias)
 
 
 class SceneRenderer:
@@ -84,7 +122,8 @@ class SceneRenderer:
             gloss.append(np.full(len(mesh.faces), placed.model.gloss, np.float32))
             colors = np.full((len(mesh.vertices), 3), 180, np.uint8) if mesh.colors is None else mesh.colors
             corner_colors.append(linear_from_srgb(colors)[mesh.faces])
-            corner_normals.append(_corner_normals(vertices[-1], mesh.faces))
+            R_obj_world = placed.T_world_obj[:3, :3].T.astype(np.float32)
+            corner_normals.append(placed.model.corner_normals @ R_obj_world)
         self._object_faces = sum(len(f) for f in faces)
         for quad in scene.room:
             vertices.append(quad.corner + np.array([0 * quad.u, quad.u, quad.u + quad.v, quad.v]))
@@ -99,7 +138,7 @@ class SceneRenderer:
         )
         self._light, self._objects = scene.light, scene.objects
         self._tree = _tree(np.concatenate(vertices), np.concatenate(faces))
-        self._object_trees = {p.label: _tree(world_vertices(p), p.model.mesh.faces) for p in scene.objects}
+        self._object_trees: dict[int, EmbreeScene] = {}
 
     def render(self, camera: Camera, T_world_cam: Float, antialias: bool = True) -> Rendered:
         """A picture of a camera without lens distortion at T_world_cam (4, 4), its optical frame in the
@@ -126,6 +165,8 @@ class SceneRenderer:
             labels=hits.label.reshape(shape),
             normals_cam=(hits.normal @ T_world_cam[:3, :3].astype(np.float32)).reshape(*shape, 3),
             glare=hits.glare.reshape(shape),
+            albedo=srgb_from_linear(hits.albedo).reshape(*shape, 3),
+            lit=hits.lit.reshape(shape),
         )
 
     def silhouettes(self, camera: Camera, T_world_cam: Float) -> dict[int, Bool]:
@@ -138,6 +179,8 @@ class SceneRenderer:
             window = _window(apply(inverse(T_world_cam), world_vertices(placed)), camera)
             directions = rays[window].reshape(-1, 3) @ T_world_cam[:3, :3].T.astype(np.float32)
             if len(directions):
+                if placed.label not in self._object_trees:
+                    self._object_trees[placed.label] = _tree(world_vertices(placed), placed.model.mesh.faces)
                 tree = self._object_trees[placed.label]
                 hits = tree.run(_origins(T_world_cam, len(directions)), directions)
                 pixels[window] = (hits >= 0).reshape(pixels[window].shape)
@@ -169,15 +212,16 @@ class SceneRenderer:
         facing = np.einsum("ij,ij->i", normal, directions)
         normal[facing > 0] *= -1
         label = np.where(found, self._labels[face], 0).astype(np.uint16)
-        color, glare = self._shade(points, normal, directions, albedo, np.where(found, self._gloss[face], 0))
+        gloss = np.where(found, self._gloss[face], 0)
+        color, glare, lit = self._shade(points, normal, directions, albedo, gloss)
         color[~found] = 0.0
-        return _Hits(distance, label, normal, color, glare)
+        return _Hits(distance, label, normal, color, glare, albedo, lit & found)
 
     def _shade(
         self, points: Float, normal: Float, rays: Float, albedo: Float, gloss: Float
-    ) -> tuple[Float, Float]:
-        """Linear colour (N, 3) and glare (N,): Lambert with a hard shadow, a sky that is brighter above,
-        and the light's highlight in glossy surfaces (Blinn-Phong)."""
+    ) -> tuple[Float, Float, Bool]:
+        """Linear colour (N, 3), glare (N,) and whether the light gets there (N,): Lambert with a hard shadow,
+        a sky that is brighter above, and the light's highlight in glossy surfaces (Blinn-Phong)."""
         light = self._light.direction.astype(np.float32)
         cosine = np.maximum(normal @ light, 0)
         lit = np.flatnonzero(cosine > 0)
@@ -196,7 +240,7 @@ class SceneRenderer:
             towards = np.maximum(np.einsum("ij,ij->i", normal[shiny], half), 0)
             glare[shiny] = gloss[shiny] * towards ** (10 + 120 * gloss[shiny])
             color[shiny] += glare[shiny, None]
-        return color, glare
+        return color, glare, cosine > 0
 
 
 def _tree(vertices: Float, faces: Int) -> EmbreeScene:
@@ -234,34 +278,6 @@ def _rays(camera: Camera) -> Float:
     rays = np.stack([x, y, np.ones_like(x)], axis=1).astype(np.float32)
     rays.flags.writeable = False
     return rays
-
-
-def _corner_normals(vertices: Float, faces: Int) -> Float:
-    """(F, 3, 3) float32 normal at each corner of each face: the mean over the faces around the vertex that
-    meet this one at less than CREASE_DEG, weighted by area."""
-    corners = vertices[faces]
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    unit = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-20)
-    # All pairs of faces that share a vertex: corners sorted by vertex, paired at every distance in a run.
-    vertex = faces.ravel()
-    order = np.argsort(vertex, kind="stable")
-    face, sorted_vertex = order // 3, vertex[order]
-    normals = area[np.arange(len(vertex)) // 3].copy()
-    shift = 1
-    while True:
-        same = np.flatnonzero(sorted_vertex[shift:] == sorted_vertex[:-shift])
-        if not len(same):
-            break
-        a, b = face[same], face[same + shift]
-        smooth = np.einsum("ij,ij->i", unit[a], unit[b]) > np.cos(np.deg2rad(CREASE_DEG))
-        a, b, same = a[smooth], b[smooth], same[smooth]
-        # Within one shift every corner occurs once as the first and once as the second.
-        normals[order[same]] += area[b]
-        normals[order[same + shift]] += area[a]
-        shift += 1
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-    shaped: Float = normals.reshape(-1, 3, 3).astype(np.float32)
-    return shaped
 
 
 def _sample(quad: Quad, image: Float, points: Float) -> Float:

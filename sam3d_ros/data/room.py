@@ -36,8 +36,8 @@ class Quad:
         return unit
 
 
-def room(rng: np.random.Generator) -> tuple[Quad, ...]:
-    """A table top with its edges, a floor of 5 x 5 m and four walls."""
+def room(rng: np.random.Generator, texels: int = TEXELS) -> tuple[Quad, ...]:
+    """A table top with its edges, a floor of 5 x 5 m and four walls; `texels` along the table."""
     x, y, thick = TABLE[0] / 2, TABLE[1] / 2, TABLE[2]
     wood = tx.wood(rng, tx.one_of(rng, tx.WOODS), 0, rng.uniform(0.01, 0.02))
     top = [
@@ -54,16 +54,16 @@ def room(rng: np.random.Generator) -> tuple[Quad, ...]:
 
     big, high = 2.5, 3.0
     return (
-        quad([-x, -y, 0], [2 * x, 0, 0], [0, 2 * y, 0], top, TEXELS),
-        quad([-x, -y, -thick], [2 * x, 0, 0], [0, 0, thick], wood, TEXELS // 4),
-        quad([x, y, -thick], [-2 * x, 0, 0], [0, 0, thick], wood, TEXELS // 4),
-        quad([x, -y, -thick], [0, 2 * y, 0], [0, 0, thick], wood, TEXELS // 4),
-        quad([-x, y, -thick], [0, -2 * y, 0], [0, 0, thick], wood, TEXELS // 4),
-        quad([-big, -big, FLOOR], [2 * big, 0, 0], [0, 2 * big, 0], tiles, TEXELS // 2),
-        quad([big, -big, FLOOR], [-2 * big, 0, 0], [0, 0, high], paint, TEXELS // 8),
-        quad([-big, big, FLOOR], [2 * big, 0, 0], [0, 0, high], paint, TEXELS // 8),
-        quad([-big, -big, FLOOR], [0, 2 * big, 0], [0, 0, high], paint, TEXELS // 8),
-        quad([big, big, FLOOR], [0, -2 * big, 0], [0, 0, high], paint, TEXELS // 8),
+        quad([-x, -y, 0], [2 * x, 0, 0], [0, 2 * y, 0], top, texels),
+        quad([-x, -y, -thick], [2 * x, 0, 0], [0, 0, thick], wood, texels // 4),
+        quad([x, y, -thick], [-2 * x, 0, 0], [0, 0, thick], wood, texels // 4),
+        quad([x, -y, -thick], [0, 2 * y, 0], [0, 0, thick], wood, texels // 4),
+        quad([-x, y, -thick], [0, -2 * y, 0], [0, 0, thick], wood, texels // 4),
+        quad([-big, -big, FLOOR], [2 * big, 0, 0], [0, 2 * big, 0], tiles, texels // 2),
+        quad([big, -big, FLOOR], [-2 * big, 0, 0], [0, 0, high], paint, texels // 8),
+        quad([-big, big, FLOOR], [2 * big, 0, 0], [0, 0, high], paint, texels // 8),
+        quad([-big, -big, FLOOR], [0, 2 * big, 0], [0, 0, high], paint, texels // 8),
+        quad([big, big, FLOOR], [0, -2 * big, 0], [0, 0, high], paint, texels // 8),
     )
 
 

@@ -6,15 +6,15 @@ World frame: z up, the table top is the plane z = 0, its middle the origin; metr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import trimesh
-from scipy.spatial import ConvexHull  # type: ignore[import-untyped]
+from scipy.spatial import ConvexHull, QhullError  # type: ignore[import-untyped]
 from trimesh.poses import compute_stable_poses
 
-from sam3d_ros.data.objects import CATEGORIES, ObjectModel, make_object
+from sam3d_ros.data.objects import TABLETOP, ObjectModel, make_object
 from sam3d_ros.data.room import Quad, room
 from sam3d_ros.perception.frames import apply, transform
 from sam3d_ros.types import Float, InputError
@@ -53,7 +53,7 @@ class Scene:
 
 
 def make_tabletop(
-    seed: int, count: int, categories: Sequence[str] = CATEGORIES, radius: float = 0.22, lying: float = 0.2
+    seed: int, count: int, categories: Sequence[str] = TABLETOP, radius: float = 0.22, lying: float = 0.2
 ) -> Scene:
     """`count` objects on a table, none touching another, the same for the same arguments.
 
@@ -64,21 +64,77 @@ def make_tabletop(
     if count < 0:
         raise InputError(f"a scene cannot have {count} objects")
     rng = np.random.default_rng(seed)
-    placed: list[PlacedObject] = []
-    outlines: list[Float] = []
-    for label in range(1, count + 1):
-        model = make_object(str(rng.choice(list(categories))), rng)
-        R = _lying(model, rng) if rng.random() < lying else np.eye(3)
-        R = _about_z(rng.uniform(0, 2 * np.pi)) @ R
-        turned = model.mesh.vertices.astype(np.float64) @ R.T
-        outline = turned[ConvexHull(turned[:, :2]).vertices, :2]
-        spot = _free_spot(outline, outlines, radius, rng)
-        outlines.append(outline + spot)
-        T_world_obj = transform(R, np.array([spot[0], spot[1], -turned[:, 2].min()]))
-        placed.append(PlacedObject(label, model, T_world_obj))
+    spots = _Spots(radius, lying, rng, _lying)
+    placed = [spots.put(make_object(str(rng.choice(list(categories))), rng)) for _ in range(count)]
     azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(40, 75))
     direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
     return Scene(tuple(placed), room(rng), Light(direction))
+
+
+def place(
+    models: Sequence[ObjectModel], rng: np.random.Generator, radius: float = 0.22, lying: float = 0.2
+) -> tuple[PlacedObject, ...]:
+    """Given objects on the table as make_tabletop places its own, labelled 1, 2, ... in their order.
+
+    Which side a lying one rests on is drawn by `resting`, a hundred times as fast as the toppling that the seeds of
+    make_tabletop stand for.
+    """
+    spots = _Spots(radius, lying, rng, resting)
+    return tuple(spots.put(model) for model in models)
+
+
+def resting(model: ObjectModel, rng: np.random.Generator) -> Float:
+    """(3, 3) rotation onto a side on which the object does not fall over, drawn by the side's area.
+
+    A side is a flat part of the convex hull; it carries where the middle of the volume is above it, two
+    millimetres from its edge. A ball has none that is large enough: it lies as it is turned at random.
+    """
+    vertices = model.mesh.vertices.astype(np.float64)
+    hull = ConvexHull(vertices)
+    corners = vertices[model.mesh.faces]
+    volumes = np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    middle = (corners.sum(axis=1) * volumes[:, None]).sum(axis=0) / (4 * volumes.sum())
+    _, side = np.unique(np.round(hull.equations, 3), axis=0, return_inverse=True)
+    side = side.reshape(-1)
+    triangles = vertices[hull.simplices]
+    areas = (
+        np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
+        / 2
+    )
+    total = np.bincount(side, weights=areas)
+    chances = np.zeros(len(total))
+    for number in np.flatnonzero(total > 0.01 * total.sum()):
+        own = np.flatnonzero(side == number)
+        down = hull.equations[own[0], :3]
+        R = _down(down)
+        outline = np.unique(triangles[own].reshape(-1, 3) @ R.T[:, :2], axis=0)
+        if len(outline) > 2 and _holds(outline, middle @ R.T[:, :2]):
+            chances[number] = total[number]
+    if not chances.any():
+        return _down(_unit(rng.normal(size=3)))
+    chosen = rng.choice(len(chances), p=chances / chances.sum())
+    return _down(hull.equations[np.flatnonzero(side == chosen)[0], :3])
+
+
+def _unit(v: Float) -> Float:
+    unit: Float = v / np.linalg.norm(v)
+    return unit
+
+
+def _down(direction: Float) -> Float:
+    """(3, 3) rotation that turns a unit vector (3,) to -z."""
+    z = -direction
+    x = _unit(np.cross([0.0, 1.0, 0.0] if abs(z[1]) < 0.9 else [1.0, 0.0, 0.0], z))
+    return np.stack([x, np.cross(z, x), z])
+
+
+def _holds(outline: Float, point: Float, margin: float = 0.002) -> bool:
+    """Whether a point (2,) is inside the convex hull of an outline (N, 2), `margin` m from its edge."""
+    try:
+        sides = ConvexHull(outline).equations
+    except QhullError:
+        return False
+    return bool((sides[:, :2] @ point + sides[:, 2] < -margin).all())
 
 
 def look_at(eye_world: Float, target_world: Float) -> Float:
@@ -123,6 +179,31 @@ def orbit(
 def world_vertices(placed: PlacedObject) -> Float:
     """(V, 3) float64 vertices of the object in world coordinates."""
     return apply(placed.T_world_obj, placed.model.mesh.vertices.astype(np.float64))
+
+
+class _Spots:
+    """Objects put on the table one after the other, none touching those before."""
+
+    def __init__(
+        self,
+        radius: float,
+        lying: float,
+        rng: np.random.Generator,
+        rest: Callable[[ObjectModel, np.random.Generator], Float],
+    ) -> None:
+        self._radius, self._chance, self._rng, self._rest = radius, lying, rng, rest
+        self._outlines: list[Float] = []
+
+    def put(self, model: ObjectModel) -> PlacedObject:
+        rng = self._rng
+        R = self._rest(model, rng) if rng.random() < self._chance else np.eye(3)
+        R = _about_z(rng.uniform(0, 2 * np.pi)) @ R
+        turned = model.mesh.vertices.astype(np.float64) @ R.T
+        outline = turned[ConvexHull(turned[:, :2]).vertices, :2]
+        spot = _free_spot(outline, self._outlines, self._radius, rng)
+        self._outlines.append(outline + spot)
+        T_world_obj = transform(R, np.array([spot[0], spot[1], -turned[:, 2].min()]))
+        return PlacedObject(len(self._outlines), model, T_world_obj)
 
 
 def _about_z(angle: float) -> Float:

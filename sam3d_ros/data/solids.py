@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from manifold3d import CrossSection, Manifold  # type: ignore[import-not-found]
 
-from sam3d_ros.data.textures import Texture
+from sam3d_ros.data.textures import Texture, noise
 from sam3d_ros.types import Float
 
 SEGMENTS = 48
@@ -19,10 +19,11 @@ SEGMENTS = 48
 @dataclass(frozen=True)
 class Symmetry:
     """What leaves a shape as it is, texture apart: rotations (3, 3) besides the identity, and every rotation
-    about z where `about_z`."""
+    about z where `about_z`. known: False for a mesh from elsewhere, of which nobody has said anything."""
 
     rotations: tuple[Float, ...] = ()
     about_z: bool = False
+    known: bool = True
 
 
 HALF_TURNS = {axis: np.diag([1.0 if i == j else -1.0 for j in range(3)]) for i, axis in enumerate("xyz")}
@@ -32,6 +33,7 @@ ROUND_BOTH_ENDS = Symmetry(rotations=(HALF_TURNS["x"],), about_z=True)
 HALF_TURN = Symmetry(rotations=(HALF_TURNS["z"],))
 MIRROR_ONLY = Symmetry()
 """No rotation maps the shape onto itself."""
+UNKNOWN = Symmetry(known=False)
 
 
 @dataclass(frozen=True)
@@ -113,3 +115,43 @@ def tube(curve: Float, radii: Float, squash: float = 1.0, segments: int = 24) ->
     if bent.volume() <= 0:
         raise ValueError("the tube is inside out: its radius exceeds that of the curve")
     return bent
+
+
+def turn_about_z(turns: float) -> Float:
+    """(3, 3) rotation about z by a number of turns."""
+    c, s = np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def threaded(radius: float, depth: float, height: float, pitch: float, segments: int = 32) -> Manifold:
+    """A screw about z with a rounded thread: a circle off its axis by `depth`, twisted upwards."""
+    turns = height / pitch
+    circle = CrossSection.circle(radius, segments).translate((depth, 0.0))
+    return Manifold.extrude(circle, height, max(1, round(turns * 10)), 360.0 * turns)
+
+
+def superquadric(half: Sequence[float], e_up: float, e_around: float, segments: int = 32) -> Manifold:
+    """|x/a|^(2/e) ... = 1 about the origin (Barr 1981): exponents near 0 give a box, 1 an ellipsoid."""
+
+    def bulge(v: Float) -> Float:
+        unit = v / np.linalg.norm(v, axis=1, keepdims=True)
+        flat = np.abs(unit[:, :2]) ** (2 / e_around)
+        level = flat.sum(axis=1) ** (e_around / e_up) + np.abs(unit[:, 2]) ** (2 / e_up)
+        placed: Float = unit * (level ** (-e_up / 2))[:, None] * np.asarray(half)
+        return placed
+
+    return Manifold.sphere(1.0, segments).warp_batch(bulge)
+
+
+def displaced(rng: np.random.Generator, half: Float, octaves: Sequence[tuple[float, float]]) -> Manifold:
+    """An ellipsoid of half axes (3,) whose radius varies by noise: (wavelength in m, share of the radius)."""
+    fields = [(noise(rng, wavelength), share) for wavelength, share in octaves]
+
+    def grow(v: Float) -> Float:
+        unit = v / np.linalg.norm(v, axis=1, keepdims=True)
+        # Not through the middle: noise is held within 2.5 deviations.
+        factor = 1 + sum(share * np.clip(field(unit * half), -2.5, 2.5) for field, share in fields)
+        grown: Float = unit * half * np.asarray(factor)[:, None]
+        return grown
+
+    return Manifold.sphere(1.0, 64).warp_batch(grow)

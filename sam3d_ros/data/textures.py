@@ -100,6 +100,21 @@ def checker(a: Float, b: Float, size: float) -> Texture:
     return lambda points: np.where((np.floor(points / size).sum(axis=1) % 2 == 0)[:, None], a, b)
 
 
+def any_texture(rng: np.random.Generator, size_m: float) -> Texture:
+    """One of all kinds, with details that suit an object of that size."""
+    a, b = color(rng), color(rng, 0.5, 0.5)
+    direction = rng.normal(size=3)
+    return [
+        plain(a),
+        mottled(rng, a, size_m / 4, 0.1),
+        speckled(rng, a, b, size_m / 12),
+        marble(rng, a, b, size_m / 2),
+        wood(rng, one_of(rng, WOODS), int(rng.integers(3)), size_m / 15),
+        stripes(a, b, direction / np.linalg.norm(direction), size_m * rng.uniform(0.1, 0.4), rng.random()),
+        checker(a, b, size_m * rng.uniform(0.1, 0.3)),
+    ][rng.integers(7)]
+
+
 def mix(a: Float, b: Float, share: Float) -> Float:
     """Between two colours (or arrays of colours): `share` (N,) of b."""
     mixed: Float = a + (b - a) * share[:, None]

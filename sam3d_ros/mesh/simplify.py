@@ -51,7 +51,9 @@ def _simplify_closed(mesh: Mesh, faces: int) -> Mesh:
     low, high = box(mesh)
     longest = float((high - low).max())
     solid = manifold3d.Manifold(
-        manifold3d.Mesh(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32))
+        manifold3d.Mesh(
+            np.array(mesh.vertices, np.float32, order="C"), np.array(mesh.faces, np.uint32, order="C")
+        )
     )
     if solid.status() != manifold3d.Error.NoError:
         return mesh

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import trimesh
 
+from sam3d_ros.data.normals import CREASE_DEG, corner_normals
 from sam3d_ros.data.objects import ObjectModel, make_object
-from sam3d_ros.data.render import CREASE_DEG, SceneRenderer, _corner_normals, render
+from sam3d_ros.data.render import SceneRenderer, render
 from sam3d_ros.data.scene import (
     Light,
     PlacedObject,
@@ -187,7 +188,7 @@ def test_glare_needs_gloss():
 def test_corner_normals_against_plain_loops():
     mesh = make_object("mug", np.random.default_rng(0)).mesh
     vertices, faces = mesh.vertices.astype(np.float64), mesh.faces
-    fast = _corner_normals(vertices, faces)
+    fast = corner_normals(vertices, faces)
     corners = vertices[faces]
     area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     unit = area / np.linalg.norm(area, axis=1, keepdims=True)
@@ -208,3 +209,19 @@ def test_lens_distortion_is_refused():
 def test_a_scene_of_nothing_is_refused():
     with pytest.raises(InputError, match="object or a room"):
         render(Scene((), (), OVERHEAD), SMALL, np.eye(4))
+
+
+def test_albedo_is_what_ambient_light_shows_and_lit_is_where_the_light_is():
+    model = box_model((1, 1, 0.1), color=(200, 100, 50))
+    block = PlacedObject(2, box_model((0.2, 0.2, 0.2), color=(10, 250, 90)), at(0, 0, 0.3))
+    scene = Scene((PlacedObject(1, model, at(0, 0, -0.05)), block), (), Light(np.array([0.6, 0.0, 0.8])))
+    T = look_at(np.array([0.0, -1.2, 1.0]), np.zeros(3))
+    picture = render(scene, SMALL, T, antialias=False)
+    assert (picture.albedo[picture.labels == 1] == (200, 100, 50)).all()
+    assert (picture.albedo[picture.labels == 2] == (10, 250, 90)).all()
+    assert not picture.albedo[picture.labels == 0].any()
+    assert not picture.lit[picture.labels == 0].any()
+    table = picture.labels == 1
+    assert 0.02 < (~picture.lit[table]).mean() < 0.3
+    bright = picture.rgb[..., 0].astype(int)
+    assert bright[table & picture.lit].min() > bright[table & ~picture.lit].max()

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,8 @@ def wall(z, tilt_deg=0.0, gray=180, glare=0.0):
         labels=np.zeros((120, 160), np.uint16),
         normals_cam=np.broadcast_to(normal, (120, 160, 3)).astype(np.float32),
         glare=np.full((120, 160), glare, np.float32),
+        albedo=np.full((120, 160, 3), gray, np.uint8),
+        lit=np.ones((120, 160), bool),
     )
 
 
@@ -73,7 +77,7 @@ def step_image():
 
 def test_edges_are_jagged_and_shadowed_on_the_left():
     picture = wall(1.2)
-    picture = Rendered(picture.rgb, step_image(), picture.labels, picture.normals_cam, picture.glare)
+    picture = dataclasses.replace(picture, depth_m=step_image())
     depth = sense(picture, CAMERA, np.random.default_rng(0))
     # The shadow is as wide as the two disparities differ: 600 * 0.05 * (1 / 0.6 - 1 / 1.2) = 25 pixels.
     assert (depth[40:80, 38:57] == 0).mean() > 0.95

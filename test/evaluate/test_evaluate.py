@@ -202,7 +202,7 @@ def test_arguments_that_make_no_sense(bop, tmp_path, capsys):
         ({"bop": bop, "predictions": tmp_path}, "has no result.json"),
         ({"bop": tmp_path}, "nothing to compare with"),
         ({"bop": tmp_path / "nowhere"}, "is not a folder"),
-        ({"split": "random-urdfs-heldout"}, "no reader"),
+        ({"split": "random-urdfs-heldout"}, "not connected"),
         ({"bop": bop, "workers": 0}, "at least one worker"),
     ):
         assert call(**{"out": tmp_path / "out", **arguments}) == 2, arguments

