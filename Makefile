@@ -19,7 +19,7 @@ demo: build
 	@$(VENV)/bin/sam3d demo --out $(OUT)
 
 test:
-	@$(BOOTSTRAP) --extra test
+	@$(BOOTSTRAP) --extra test --extra model
 	@$(VENV)/bin/pytest $(ARGS)
 
 lint:

@@ -83,7 +83,9 @@ def dispatch(argv: list[str]) -> int:
     if name == "demo":
         run = node_module("demo").run
         return int(tyro.cli(run, prog="sam3d demo", args=argv[1:]) or 0)
-    commands = {f.__name__: f for f in (reconstruct, doctor, demo, node, camera, replay)}
+    from sam3d_ros.model.convert_command import convert
+
+    commands = {f.__name__: f for f in (reconstruct, convert, doctor, demo, node, camera, replay)}
     code = tyro.extras.subcommand_cli_from_dict(
         commands,
         prog="sam3d",
