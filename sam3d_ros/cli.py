@@ -36,6 +36,33 @@ def reconstruct(
     return run(bop, scene, out, image, method)
 
 
+def evaluate(
+    bop: Path | None = None,
+    split: str | None = None,
+    method: str = "hull,extrude,mirror,mean",
+    predictions: Path | None = None,
+    out: Path | None = None,
+    views: int | None = None,
+    workers: int = 2,
+    report: bool = True,
+) -> int:
+    """Measure methods against ground truth: one table, summary.json and a page with cases to look at.
+
+    Args:
+        bop: dataset folder in the BOP layout, with models.
+        split: a standard split instead: procedural-heldout, procedural-unseen-classes, tabletop-clutter.
+        method: names with commas between them: hull, extrude, mirror, mean, predictions.
+        predictions: folder with result.json of somebody else's method, judged beside the others.
+        out: folder for the results; out/evaluate/NAME by default. The same command again continues there.
+        views: how many views of a split; 200 by default.
+        workers: processes.
+        report: also write report.html.
+    """
+    from sam3d_ros.evaluate.command import run
+
+    return run(bop, split, method, predictions, out, views, workers, report)
+
+
 def doctor() -> int:
     """Say what of this machine the package can use, and how to get what is missing."""
     from sam3d_ros.doctor import run
@@ -91,7 +118,8 @@ def dispatch(argv: list[str]) -> int:
         return int(importlib.import_module("sam3d_ros.data.commands").run(argv[1:]))
     from sam3d_ros.model.convert_command import convert
 
-    commands = {f.__name__: f for f in (reconstruct, convert, doctor, demo, data, node, camera, replay)}
+    parts = (reconstruct, evaluate, convert, doctor, demo, data, node, camera, replay)
+    commands = {f.__name__: f for f in parts}
     code = tyro.extras.subcommand_cli_from_dict(
         commands,
         prog="sam3d",

@@ -14,11 +14,10 @@ import numpy as np
 from sam3d_ros.types import Bool, Float, InputError, Int, Mesh
 
 
-def closed(mesh: Mesh, what: str = "mesh") -> tuple[Float, Int]:
+def clean(mesh: Mesh, what: str = "mesh") -> tuple[Float, Int]:
     """(V, 3) float64 vertices and (F, 3) faces with equal vertices merged and collapsed triangles gone.
 
-    Raises InputError where vertices are not finite, faces name missing vertices, or the surface is not
-    closed: every edge must be walked as often in one direction as in the other.
+    Raises InputError where vertices are not finite or faces name missing vertices.
     """
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     if not np.isfinite(vertices).all():
@@ -29,14 +28,29 @@ def closed(mesh: Mesh, what: str = "mesh") -> tuple[Float, Int]:
     vertices, same = np.unique(vertices, axis=0, return_inverse=True)
     faces = same.reshape(-1)[faces].reshape(-1, 3)
     a, b, c = faces.T
-    faces = faces[(a != b) & (b != c) & (c != a)]
+    return vertices, faces[(a != b) & (b != c) & (c != a)]
+
+
+def is_closed(faces: Int) -> bool:
+    """Whether faces (F, 3) without double vertices enclose something: every edge is walked as often in one
+    direction as in the other."""
+    return bool(len(faces)) and _free_edges(faces) == 0
+
+
+def closed(mesh: Mesh, what: str = "mesh") -> tuple[Float, Int]:
+    """As `clean`. Raises InputError also where the surface is not closed."""
+    vertices, faces = clean(mesh, what)
+    if len(faces) and (free := _free_edges(faces)):
+        raise InputError(f"{what} is not closed: {free} edges have a free side")
+    return vertices, faces
+
+
+def _free_edges(faces: Int) -> int:
     start, end = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
     low, high = np.minimum(start, end), np.maximum(start, end)
-    _, edge = np.unique(low * len(vertices) + high, return_inverse=True)
+    _, edge = np.unique(low * (faces.max() + 1) + high, return_inverse=True)
     balance = np.bincount(edge.reshape(-1), weights=np.where(start < end, 1, -1))
-    if np.any(balance != 0):
-        raise InputError(f"{what} is not closed: {int((balance != 0).sum())} edges have a free side")
-    return vertices, faces
+    return int((balance != 0).sum())
 
 
 def occupancy(vertices: Float, faces: Int, origin: Float, cell: float, shape: tuple[int, int, int]) -> Bool:

@@ -10,26 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from sam3d_ros.data.bop_write import diameter
-from sam3d_ros.evaluate.occupancy import closed, occupancy
+from sam3d_ros.evaluate.occupancy import clean, is_closed, occupancy
+from sam3d_ros.evaluate.shape import f_score
+from sam3d_ros.evaluate.surface import surface_area, surface_distances
 from sam3d_ros.perception.frames import apply
 from sam3d_ros.types import Float, InputError, Int, Mesh
 
 RESOLUTION = 64
 F1_SHARE = 0.05
-QUERIES, TARGETS = 10_000, 60_000
-"""Points on a surface whose distance is measured, and points that stand for the other surface.
-
-The nearest of N points on an area A is half of sqrt(A / N) away on average: identical surfaces of 0.1 m2
-read as 0.6 mm.
-"""
 
 
 @dataclass(frozen=True)
 class PosedMetrics:
-    """viou: 0..1, solid overlap. f1: 0..1, surface within 5 % of half the truth's longest side. add_s: mean
+    """viou: 0..1, solid overlap; 0 where the prediction is not closed and so has no inside, NaN where the truth
+    is not. f1: 0..1, surface within 5 % of half the truth's longest side. add_s: mean
     distance of the surfaces over the truth's diameter. box_iou: 0..1, boxes along the camera axes.
     centre_error_m: between the centres of these boxes. chamfer_m: mean of the two mean surface distances.
 
@@ -51,16 +47,16 @@ EMPTY = PosedMetrics(0.0, 0.0, float("inf"), 0.0, float("inf"), float("inf"))
 def posed_metrics(prediction: Mesh, T_cam_pred: Float, truth: Mesh, T_cam_truth: Float) -> PosedMetrics:
     """All metrics of one object; poses are (4, 4) object to optical frame, metres.
 
-    Raises InputError where the truth is empty, or one of the meshes is not closed or not finite.
+    Raises InputError where the truth is empty, or a mesh or a pose is not finite.
     """
     for what, T in (("prediction", T_cam_pred), ("truth", T_cam_truth)):
         if not np.isfinite(T).all():
             raise InputError(f"the pose of the {what} is not finite")
-    p_vertices, p_faces = closed(prediction, "prediction")
-    t_vertices, t_faces = closed(truth, "truth")
-    if not len(t_faces):
+    p_vertices, p_faces = clean(prediction, "prediction")
+    t_vertices, t_faces = clean(truth, "truth")
+    if not surface_area(t_vertices, t_faces) > 0:
         raise InputError("the true mesh is empty")
-    if not len(p_faces):
+    if not surface_area(p_vertices, p_faces) > 0:
         return EMPTY
     p_vertices, t_vertices = apply(T_cam_pred, p_vertices), apply(T_cam_truth, t_vertices)
     to_truth = surface_distances(p_vertices, p_faces, t_vertices, t_faces)
@@ -69,13 +65,19 @@ def posed_metrics(prediction: Mesh, T_cam_pred: Float, truth: Mesh, T_cam_truth:
     threshold = F1_SHARE * float(np.ptp(np.asarray(truth.vertices, np.float64), axis=0).max()) / 2
     p_box, t_box = _box(p_vertices), _box(t_vertices)
     return PosedMetrics(
-        viou=solid_iou(p_vertices, p_faces, t_vertices, t_faces),
+        viou=_viou(p_vertices, p_faces, t_vertices, t_faces),
         f1=f_score(to_truth, to_prediction, threshold),
         add_s=float(to_truth.mean() + to_prediction.mean()) / (2 * diameter(t_vertices)),
         box_iou=box_iou(*p_box, *t_box),
         centre_error_m=float(np.linalg.norm((p_box[0] + p_box[1]) / 2 - (t_box[0] + t_box[1]) / 2)),
         chamfer_m=float(to_truth.mean() + to_prediction.mean()) / 2,
     )
+
+
+def _viou(p_vertices: Float, p_faces: Int, t_vertices: Float, t_faces: Int) -> float:
+    if not is_closed(t_faces):
+        return float("nan")
+    return solid_iou(p_vertices, p_faces, t_vertices, t_faces) if is_closed(p_faces) else 0.0
 
 
 def solid_iou(
@@ -96,34 +98,6 @@ def solid_iou(
     b = occupancy(b_vertices, b_faces, origin, cell, cells)
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else 0.0
-
-
-def surface_distances(from_vertices: Float, from_faces: Int, to_vertices: Float, to_faces: Int) -> Float:
-    """(QUERIES,) distances of points spread evenly over one surface to the nearest point of the other."""
-    queries = sample_surface(from_vertices, from_faces, QUERIES, seed=0)
-    targets = sample_surface(to_vertices, to_faces, TARGETS, seed=1)
-    distances: Float = cKDTree(targets).query(queries)[0]
-    return distances
-
-
-def sample_surface(vertices: Float, faces: Int, count: int, seed: int) -> Float:
-    """(count, 3) points of even density: at equal steps of accumulated area, anywhere in their triangle."""
-    corners = vertices[faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    rng = np.random.default_rng(seed)
-    steps = (np.arange(count) + rng.random()) / count * area.sum()
-    chosen = corners[np.minimum(np.searchsorted(np.cumsum(area), steps), len(faces) - 1)]
-    u, v = rng.random((2, count, 1))
-    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
-    points: Float = chosen[:, 0] + u * (chosen[:, 1] - chosen[:, 0]) + v * (chosen[:, 2] - chosen[:, 0])
-    return points
-
-
-def f_score(to_truth: Float, to_prediction: Float, threshold: float) -> float:
-    """Harmonic mean of precision (share of the prediction near the truth) and recall (of the truth near
-    it)."""
-    precision, recall = float((to_truth <= threshold).mean()), float((to_prediction <= threshold).mean())
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def box_iou(a_low: Float, a_high: Float, b_low: Float, b_high: Float) -> float:

@@ -5,7 +5,9 @@ import pytest
 import trimesh
 
 from sam3d_ros.data.objects import make_object
-from sam3d_ros.evaluate.posed import EMPTY, box_iou, f_score, posed_metrics, sample_surface
+from sam3d_ros.evaluate.posed import EMPTY, box_iou, posed_metrics
+from sam3d_ros.evaluate.shape import f_score
+from sam3d_ros.evaluate.surface import sample_surface
 from sam3d_ros.types import InputError, Mesh
 
 SIZE = np.array([0.1, 0.06, 0.08])
@@ -149,10 +151,18 @@ def test_bad_input_is_named():
         posed_metrics(Mesh(vertices, broken.faces), HERE, box(), HERE)
     with pytest.raises(InputError, match="truth: 1 of 8 vertices"):
         posed_metrics(box(), HERE, Mesh(vertices, broken.faces), HERE)
-    with pytest.raises(InputError, match="prediction is not closed"):
-        posed_metrics(Mesh(broken.vertices, broken.faces[2:]), HERE, box(), HERE)
     with pytest.raises(InputError, match="pose of the truth"):
         posed_metrics(box(), HERE, box(), np.full((4, 4), np.nan))
+
+
+def test_what_is_not_closed_has_no_inside():
+    lidless = Mesh(box().vertices, box().faces[2:])
+    prediction = posed_metrics(lidless, HERE, box(), HERE)
+    assert prediction.viou == 0
+    assert prediction.f1 > 0.9
+    truth = posed_metrics(box(), HERE, lidless, HERE)
+    assert np.isnan(truth.viou)
+    assert truth.f1 > 0.9
 
 
 def test_small_parts():
