@@ -118,9 +118,8 @@ def dispatch(argv: list[str]) -> int:
         return int(importlib.import_module("sam3d_ros.data.commands").run(argv[1:]))
     from sam3d_ros.model.convert_command import convert
 
-    commands = {
-        f.__name__: f for f in (reconstruct, evaluate, convert, doctor, demo, data, node, camera, replay)
-    }
+    parts = (reconstruct, evaluate, convert, doctor, demo, data, node, camera, replay)
+    commands = {f.__name__: f for f in parts}
     code = tyro.extras.subcommand_cli_from_dict(
         commands,
         prog="sam3d",
