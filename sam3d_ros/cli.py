@@ -115,7 +115,13 @@ def dispatch(argv: list[str]) -> int:
         run = node_module("demo").run
         return int(tyro.cli(run, prog="sam3d demo", args=argv[1:]) or 0)
     if name == "data":
-        return int(importlib.import_module("sam3d_ros.data.commands").run(argv[1:]))
+        try:
+            return int(importlib.import_module("sam3d_ros.data.commands").run(argv[1:]))
+        except ModuleNotFoundError as error:
+            print(
+                f"sam3d data: no module {error.name}: pip install -r requirements/data.txt", file=sys.stderr
+            )
+            return 2
     from sam3d_ros.model.convert_command import convert
 
     parts = (reconstruct, evaluate, convert, doctor, demo, data, node, camera, replay)
