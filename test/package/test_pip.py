@@ -62,7 +62,9 @@ def test_what_the_package_imports_is_required() -> None:
     names = import_names() - sys.stdlib_module_names
     imported = {normal(d) for name in names - ros_packages(names) for d in by_module.get(name, [name])}
     extras = pinned("data").keys() | pinned("model").keys()
-    assert imported - {normal(name) for name in OPTIONAL} <= requires | extras, "imported, but not in setup.py"
+    assert imported - {normal(name) for name in OPTIONAL} <= requires | extras, (
+        "imported, but not in setup.py"
+    )
     assert requires - imported <= {"pyyaml"}, "in setup.py, but not imported (PyYAML: by the launch files)"
 
 
