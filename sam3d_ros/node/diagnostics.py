@@ -76,10 +76,8 @@ def input_problem(
             late.append(f"{inputs[name].topic} (last message {silent_ns / 1e9:.1f} s ago)")
     if late:
         return "late: " + ", ".join(late)
-    stamps = {n: s.last_stamp_ns for n, s in sync.inputs.items() if s.last_stamp_ns is not None}
-    if sync.sets == 0 and len(stamps) == len(sync.inputs):
-        newest, oldest = max(stamps, key=lambda n: stamps[n]), min(stamps, key=lambda n: stamps[n])
-        apart = stamps[newest] - stamps[oldest]
+    if sync.sets == 0 and (gap := sync.gap_ns()):
+        newest, oldest, apart = gap
         return (
             f"stamps do not match: {inputs[oldest].topic} is {apart / 1e6:.1f} ms behind {inputs[newest].topic},"
             f" sync.slop_ms is {slop_ns / 1e6:.1f}"

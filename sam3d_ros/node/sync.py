@@ -37,6 +37,14 @@ class SyncStats:
     last_skew_ns: int = 0
     max_skew_ns: int = 0
 
+    def gap_ns(self) -> tuple[str, str, int] | None:
+        """The inputs with the newest and the oldest last stamp, and their distance; None while one is silent."""
+        stamps = {n: s.last_stamp_ns for n, s in self.inputs.items() if s.last_stamp_ns is not None}
+        if len(stamps) < len(self.inputs):
+            return None
+        newest, oldest = max(stamps, key=lambda n: stamps[n]), min(stamps, key=lambda n: stamps[n])
+        return newest, oldest, stamps[newest] - stamps[oldest]
+
 
 class ApproximateSync(Generic[T]):
     """Synchronise the named inputs. Not thread-safe: all calls come from one executor thread.
@@ -90,15 +98,6 @@ class ApproximateSync(Generic[T]):
         if now_ns - self._last_arrival_ns < self.patience_ns:
             return None
         return self._take(patient=False)
-
-    def closest_miss_ns(self) -> tuple[str, str, int] | None:
-        """The two inputs whose newest stamps lie farthest apart, and by how much; None while an input is silent."""
-        stamps = {n: s.last_stamp_ns for n, s in self.stats.inputs.items() if s.last_stamp_ns is not None}
-        if len(stamps) < len(self.names):
-            return None
-        newest = max(stamps, key=lambda n: stamps[n])
-        oldest = min(stamps, key=lambda n: stamps[n])
-        return newest, oldest, stamps[newest] - stamps[oldest]
 
     def _forget(self) -> None:
         for name, queue in self._queues.items():

@@ -59,7 +59,7 @@ def test_stamps_too_far_apart_never_match_and_the_miss_is_named() -> None:
     sync: ApproximateSync[int] = ApproximateSync(("rgb", "depth"), slop_ns=5 * MS)
     assert feed(sync, [e for t in range(0, 300, 33) for e in (("rgb", t), ("depth", t + 16))]) == []
     assert sync.poll(10_000 * MS) is None
-    assert sync.closest_miss_ns() == ("depth", "rgb", 16 * MS)
+    assert sync.stats.gap_ns() == ("depth", "rgb", 16 * MS)
 
 
 def test_a_clock_set_back_starts_anew() -> None:
@@ -80,7 +80,7 @@ def test_memory_is_bounded_when_one_input_is_silent() -> None:
     sync: ApproximateSync[int] = ApproximateSync(("rgb", "depth"), slop_ns=0, queue_size=4)
     feed(sync, [("rgb", t) for t in range(0, 1000, 10)])
     assert sync.stats.inputs["rgb"].dropped == 96
-    assert sync.closest_miss_ns() is None
+    assert sync.stats.gap_ns() is None
 
 
 @pytest.mark.parametrize("bad", [{"names": ()}, {"slop_ns": -1}, {"queue_size": 0}])
