@@ -135,7 +135,9 @@ class Environment:
             return
         self._cmake("sam3d_ros", ROOT)
         launcher = self.prefix / "bin" / "sam3d"
-        launcher.write_text(f"#!{self.python}\nfrom sam3d_ros.cli import main\n\nmain()\n")
+        # Guarded: worker processes load the main file again.
+        guard = 'if __name__ == "__main__":'
+        launcher.write_text(f"#!{self.python}\nfrom sam3d_ros.cli import main\n\n{guard}\n    main()\n")
         launcher.chmod(0o755)
         self.mark("package", key)
 
