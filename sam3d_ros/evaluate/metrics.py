@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sam3d_ros.evaluate.layout import icp_rotation_deg, mask_iou
-from sam3d_ros.evaluate.occupancy import clean, is_closed
+from sam3d_ros.mesh.occupancy import clean, is_closed
 from sam3d_ros.evaluate.posed import posed_metrics
 from sam3d_ros.evaluate.shape import shape_metrics
 from sam3d_ros.evaluate.surface import surface_area
