@@ -70,6 +70,17 @@ def doctor() -> int:
     return run()
 
 
+def models(verify: bool = False) -> int:
+    """List the model bundles of this machine: what each is, its graphs, size, licence and folder.
+
+    Args:
+        verify: read every byte and compare the hashes of the manifests.
+    """
+    from sam3d_ros.runtime.models_command import run
+
+    return run(verify)
+
+
 def demo(out: Path = Path("out/demo")) -> None:
     """A synthetic camera and the node over DDS: finds objects on a table, compares, writes a page (demo
     --help)."""
@@ -124,7 +135,7 @@ def dispatch(argv: list[str]) -> int:
             return 2
     from sam3d_ros.model.convert_command import convert
 
-    parts = (reconstruct, evaluate, convert, doctor, demo, data, node, camera, replay)
+    parts = (reconstruct, evaluate, convert, models, doctor, demo, data, node, camera, replay)
     commands = {f.__name__: f for f in parts}
     code = tyro.extras.subcommand_cli_from_dict(
         commands,

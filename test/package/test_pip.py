@@ -104,6 +104,7 @@ def test_without_ros_a_wheel_for_any_machine(
     names = zipfile.ZipFile(wheel).namelist()
     assert "sam3d_ros/pipeline.py" in names
     assert "sam3d_ros/view/page.html" in names
+    assert [n for n in names if n.endswith(".data/data/share/sam3d_ros/engines/README.md")], names
     assert not [n for n in names if n.startswith(("sam3d_ros/msg/", "test/")) or n.endswith(".so")]
     (entry,) = [n for n in names if n.endswith("entry_points.txt")]
     assert "sam3d = sam3d_ros.cli:main" in zipfile.ZipFile(wheel).read(entry).decode()
@@ -128,6 +129,7 @@ def test_with_ros_a_wheel_with_messages_and_node(
     install = [*pip, "install", "-q", "--no-deps", "--ignore-installed", "--prefix", str(prefix), str(wheel)]
     subprocess.run(install, check=True, env=clean_env)
     assert (prefix / "share" / "sam3d_ros" / "launch" / "reconstruction.launch.py").is_file()
+    assert (prefix / "share" / "sam3d_ros" / "engines" / "README.md").is_file()
     assert (prefix / "share" / "ament_index" / "resource_index" / "packages" / "sam3d_ros").is_file()
     assert (prefix / "lib" / "sam3d_ros" / "reconstruction_node").is_file()
     assert not list(prefix.rglob("*.c"))
