@@ -92,7 +92,8 @@ def shards(
     worker: int = 0,
     workers: int = 1,
 ) -> int:
-    """Write training views as webdataset shards. Shards that exist are kept, so a stopped run goes on.
+    """Write training views as webdataset shards, of objects that evaluation does not use. Shards that exist are kept,
+    so a stopped run goes on.
 
     Args:
         name: which set: iso-3do, flying-occlusions, object-swap or tabletop.
@@ -106,15 +107,16 @@ def shards(
         worker: number of this worker, from 0.
         workers: how many workers share the shards, on one machine or many.
     """
+    from sam3d_ros.data.held_out import training_objects, training_part
     from sam3d_ros.data.sets.pool import Pool
     from sam3d_ros.data.sets.shards import write_shards
     from sam3d_ros.data.sources.pack import Packed
-    from sam3d_ros.data.sources.source import ObjectSource, Procedural
+    from sam3d_ros.data.sources.source import ObjectSource
 
-    sources: list[ObjectSource] = [Packed(path) for path in packs]
-    if procedural:
-        sources.append(Procedural(seed, procedural))
     try:
+        sources: list[ObjectSource] = [training_part(Packed(path)) for path in packs]
+        if procedural:
+            sources.append(training_objects(seed, procedural))
         samples = make_set(name, Pool(sources, seed), seed, backgrounds)
         with _progress(samples.name) as show:
             paths = write_shards(samples, out, count, per_shard, worker, workers, show)

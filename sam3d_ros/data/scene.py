@@ -66,9 +66,14 @@ def make_tabletop(
     rng = np.random.default_rng(seed)
     spots = _Spots(radius, lying, rng, _lying)
     placed = [spots.put(make_object(str(rng.choice(list(categories))), rng)) for _ in range(count)]
+    return around(tuple(placed), rng)
+
+
+def around(placed: tuple[PlacedObject, ...], rng: np.random.Generator) -> Scene:
+    """Objects on a table with a random room around them and a random light above."""
     azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(40, 75))
     direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
-    return Scene(tuple(placed), room(rng), Light(direction))
+    return Scene(placed, room(rng), Light(direction))
 
 
 def place(

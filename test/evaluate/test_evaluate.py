@@ -191,7 +191,8 @@ def test_an_object_that_is_not_found_counts_as_zero(bop, tmp_path):
     )
 
 
-def test_arguments_that_make_no_sense(bop, tmp_path, capsys):
+def test_arguments_that_make_no_sense(bop, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for arguments, reason in (
         ({}, "either --bop DIR or --split NAME"),
         ({"bop": bop, "split": "procedural-heldout"}, "either --bop DIR or --split NAME"),
@@ -202,7 +203,7 @@ def test_arguments_that_make_no_sense(bop, tmp_path, capsys):
         ({"bop": bop, "predictions": tmp_path}, "has no result.json"),
         ({"bop": tmp_path}, "nothing to compare with"),
         ({"bop": tmp_path / "nowhere"}, "is not a folder"),
-        ({"split": "random-urdfs-heldout"}, "not connected"),
+        ({"split": "random-urdfs-heldout"}, "sam3d data prepare random-urdfs"),
         ({"bop": bop, "workers": 0}, "at least one worker"),
     ):
         assert call(**{"out": tmp_path / "out", **arguments}) == 2, arguments

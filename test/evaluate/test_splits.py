@@ -1,22 +1,39 @@
 import itertools
+import zipfile
 
 import numpy as np
 import pytest
 
-from sam3d_ros.evaluate.splits import (
-    HELD_OUT_SEED,
-    RULES,
-    SEEN_CATEGORIES,
-    STRIDE,
-    UNSEEN_CATEGORIES,
-    VIEWS,
-    SplitSource,
-    make_view,
-)
+from sam3d_ros.data.held_out import HELD_OUT_SEED, SEEN_CATEGORIES, UNSEEN_CATEGORIES
+from sam3d_ros.evaluate.splits import RULES, STRIDE, VIEWS, SplitSource, make_view
+from sam3d_ros.data.sources.downloads import cache_folder, cached_pybullet_wheel
 from sam3d_ros.types import InputError
 
+PROCEDURAL = [name for name in RULES if name != "random-urdfs-heldout"]
+BODY = """<robot name="b"><link name="b"><visual><geometry><mesh filename="b.obj" scale="1 1 1"/></geometry>
+<material name="m"><color rgba="0.2 0.4 0.6 1"/></material></visual></link></robot>"""
 
-@pytest.mark.parametrize("split", RULES)
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """A cache with a wheel of a hundred boxes where pybullet has objects 900 to 999, and one of another name."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "sam3d_ros" / "wheels" / "pybullet-3.2.7-any.whl"
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(890, 1000):
+            # 0.5 m long where nobody may look.
+            size = (0.5, 0.1, 0.1) if number < 900 else (0.06, 0.08, 0.04 + 0.0005 * (number - 900))
+            corners = itertools.product(*((-side / 2, side / 2) for side in size))
+            lines = ["o body", *(f"v {x} {y} {z}" for x, y, z in corners)]
+            folder = f"pybullet_data/random_urdfs/{number}"
+            archive.writestr(f"{folder}/{number}.urdf", BODY)
+            if number != 950:
+                archive.writestr(f"{folder}/{number}.obj", "\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("split", PROCEDURAL)
 def test_views_are_as_the_split_says(split):
     rule = RULES[split]
     for index in (0, 7):
@@ -57,10 +74,39 @@ def test_what_training_may_not_use():
 def test_sources_and_wrong_names():
     assert len(SplitSource("tabletop-clutter").keys()) == 200
     assert SplitSource("tabletop-clutter", 3).keys()[2] == "tabletop-clutter/000002"
-    with pytest.raises(InputError, match="not connected"):
-        SplitSource("random-urdfs-heldout")
     with pytest.raises(InputError, match="there is no split 'x'"):
         SplitSource("x")
     for views in (0, 1001):
         with pytest.raises(InputError, match="at least 1 and at most 1000"):
             SplitSource("tabletop-clutter", views)
+
+
+def test_held_out_urdfs_come_from_the_wheel(wheel):
+    names = set()
+    for index in range(3):
+        shot = make_view("random-urdfs-heldout", index)
+        (target,) = shot.targets
+        assert {mask.label for mask in shot.picture.masks} == {"random_urdf"}
+        assert 1 <= len(shot.picture.masks) <= 3
+        assert np.ptp(target.mesh.vertices, axis=0).max() < 0.1
+        name = target.object_key.removeprefix("random-urdfs-heldout/")
+        assert 900 <= int(name) < 1000
+        assert np.ptp(target.mesh.vertices[:, 2]) == pytest.approx(0.04 + 0.0005 * (int(name) - 900), rel=0.006)
+        names.add(name)
+    assert len(names) > 1
+    again = make_view("random-urdfs-heldout", 2)
+    assert np.array_equal(again.picture.rgb, shot.picture.rgb)
+    assert SplitSource("random-urdfs-heldout").load("random-urdfs-heldout/000002").key == shot.key
+
+
+def test_without_the_wheel_the_command_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(InputError, match="`sam3d data prepare random-urdfs` fetches it"):
+        SplitSource("random-urdfs-heldout")
+
+
+def test_the_real_wheel_where_it_is():
+    if cached_pybullet_wheel(cache_folder()) is None:
+        pytest.skip("random_urdfs was not fetched: sam3d data prepare random-urdfs")
+    shot = make_view("random-urdfs-heldout", 0)
+    assert shot.targets[0].object_key.startswith("random-urdfs-heldout/9")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sam3d_ros.data.objects import ObjectModel, dress
+from sam3d_ros.data.sources.random_urdfs import NAME as RANDOM_URDFS
 from sam3d_ros.data.sources.source import ObjectSource
 from sam3d_ros.types import InputError
 
@@ -34,7 +35,7 @@ class Pool:
     sources: Sequence[ObjectSource]
     seed: int = 0
     window: int = 64
-    plain: tuple[str, ...] = ("random_urdfs",)
+    plain: tuple[str, ...] = (RANDOM_URDFS,)
     _kept: OrderedDict[int, Drawn] = field(default_factory=OrderedDict, repr=False, compare=False)
 
     def __post_init__(self) -> None:

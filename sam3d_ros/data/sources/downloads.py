@@ -13,6 +13,7 @@ from sam3d_ros.types import InputError
 PYBULLET = "pybullet==3.2.7"
 # One file for every machine: only data are taken out of it.
 WHEEL = ("--platform", "manylinux2014_x86_64", "--python-version", "3.11", "--only-binary=:all:", "--no-deps")
+WHEELS = "wheels"
 FURNITURE = "sweethome3d-furniture"
 
 
@@ -25,12 +26,19 @@ def cache_folder() -> Path:
 def pybullet_wheel(cache: Path) -> Path:
     """The wheel in the cache, fetched with pip (103 MB) where it is not there yet. Raises InputError where
     that fails."""
-    folder = cache / "wheels"
-    if not (found := sorted(folder.glob("pybullet-*.whl"))):
-        command = [sys.executable, "-m", "pip", "download", "--quiet", *WHEEL, PYBULLET]
-        _fetch(command, folder)
-        found = sorted(folder.glob("pybullet-*.whl"))
-    return found[0]
+    if found := cached_pybullet_wheel(cache):
+        return found
+    command = [sys.executable, "-m", "pip", "download", "--quiet", *WHEEL, PYBULLET]
+    _fetch(command, cache / WHEELS)
+    if found := cached_pybullet_wheel(cache):
+        return found
+    raise InputError(f"{' '.join(command)} wrote no wheel of {PYBULLET}")
+
+
+def cached_pybullet_wheel(cache: Path) -> Path | None:
+    """The wheel where an earlier `pybullet_wheel` left it."""
+    found = sorted((cache / WHEELS).glob(f"{PYBULLET.replace('==', '-')}-*.whl"))
+    return found[0] if found else None
 
 
 def furniture_folder(cache: Path) -> Path:

@@ -20,7 +20,9 @@ from sam3d_ros.data.solids import MIRROR_ONLY
 from sam3d_ros.data.sources.source import Unusable, check_index
 from sam3d_ros.types import Float, InputError, Mesh
 
-FOLDER = "pybullet_data/random_urdfs"
+NAME = "random_urdfs"
+FOLDER = f"pybullet_data/{NAME}"
+CATEGORY = "random_urdf"
 LICENCE = "zlib, from pybullet_data"
 COUNT = 1000
 GROWTH = 0.005
@@ -32,11 +34,11 @@ class RandomUrdfs:
     """wheel: any pybullet wheel (a zip file). Each mesh is the union of its bodies, in one colour."""
 
     wheel: Path
-    name: str = "random_urdfs"
+    name: str = NAME
 
     @property
     def names(self) -> Sequence[str]:
-        return [f"{i:03d}" for i in range(COUNT)]
+        return [urdf_name(i) for i in range(COUNT)]
 
     def __len__(self) -> int:
         return COUNT
@@ -50,7 +52,7 @@ class RandomUrdfs:
 
     def load(self, index: int) -> ObjectModel:
         check_index(index, COUNT, self.name)
-        name = f"{index:03d}"
+        name = urdf_name(index)
         urdf = ElementTree.fromstring(self._read(f"{FOLDER}/{name}/{name}.urdf"))
         shape, paint = urdf.find("./link/visual/geometry/mesh"), urdf.find("./link/visual/material/color")
         if shape is None or paint is None:
@@ -70,7 +72,7 @@ class RandomUrdfs:
         rgb = [float(c) for c in paint.get("rgba", "0.7 0.7 0.7 1").split()[:3]]
         colors = np.tile(np.rint(np.clip(rgb, 0, 1) * np.float64(255)).astype(np.uint8), (len(vertices), 1))
         mesh = Mesh(vertices, np.asarray(raw.tri_verts, np.int32), colors)
-        return ObjectModel("random_urdf", mesh, MIRROR_ONLY, 0.2, name, LICENCE)
+        return ObjectModel(CATEGORY, mesh, MIRROR_ONLY, 0.2, name, LICENCE)
 
     def _read(self, member: str) -> bytes:
         try:
@@ -81,6 +83,11 @@ class RandomUrdfs:
     def __getstate__(self) -> dict[str, object]:
         # An open archive cannot be shared between processes.
         return {k: v for k, v in self.__dict__.items() if k != "_archive"}
+
+
+def urdf_name(number: int) -> str:
+    """The name of an object and of its folder: 007."""
+    return f"{number:03d}"
 
 
 def _grown(body: Float) -> Float:
