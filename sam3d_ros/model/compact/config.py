@@ -65,7 +65,26 @@ class CompactGeometryConfig:
         return self.grid // 8
 
 
+@dataclass(frozen=True)
+class CompactTextureConfig:
+    """coarse: side of the geometry model's grid, also that of the colours; fine: of the refined distances. trunk: side
+    at which the first convolutions work; it divides both. gain: the latents are this times their values in -1 .. 1."""
+
+    coarse: int = 32
+    fine: int = 48
+    trunk: int = 16
+    widths: tuple[int, int, int] = (48, 64, 128)
+    depth: int = 2
+    heads: int = 4
+    mlp_ratio: float = 3.0
+    condition: int = 6
+    condition_globals: int = 6
+    picture_width: int = 128
+    gain: float = 0.5
+
+
 NANO = CompactGeometryConfig()
+NANO_TEXTURE = CompactTextureConfig()
 COMPACT = CompactGeometryConfig(
     grid=64,
     widths=(32, 96, 256),
@@ -73,4 +92,7 @@ COMPACT = CompactGeometryConfig(
     depth=8,
     heads=8,
     picture=PictureConfig(pixels=128, patch=8, width=256, depth=6, heads=8),
+)
+COMPACT_TEXTURE = CompactTextureConfig(
+    coarse=64, fine=96, trunk=32, widths=(64, 128, 256), depth=6, heads=8, picture_width=256
 )

@@ -110,7 +110,7 @@ class CompactGeometry(nn.Module):
         """grid (B, 6, G, G, G), picture (B, 8, P, P), numbers (B, 6) as sam3d_ros/compact makes them."""
         tokens = self.picture(picture)
         kv = torch.stack([torch.stack(block.shape.cross.keys_values(tokens)) for block in self.blocks])
-        volume = self.evidence(to_depth(grid))
+        volume = self.evidence(split(grid))
         return CompactContext(volume, grid[:, COLUMN : COLUMN + 1], self.numbers(numbers), kv, tokens)
 
     def forward(
@@ -131,7 +131,7 @@ class CompactGeometry(nn.Module):
     ) -> dict[str, Tensor]:
         """The latents that the network expects at the end of the flow; arguments as those of `forward`."""
         e = self.time_embed(t) + self.step_embed(d) + context.numbers
-        fine = self.stem(to_depth(x["shape"])) + context.volume
+        fine = self.stem(split(x["shape"])) + context.volume
         for block in self.down1:
             fine = block(fine, e)
         middle = self.shrink1(fine)
@@ -147,21 +147,21 @@ class CompactGeometry(nn.Module):
         coarse = shape.transpose(1, 2).reshape(coarse.shape)
         middle = self.up2(middle + self.grow2(coarse), e)
         fine = self.up1(fine + self.grow1(middle), e)
-        answer = to_space(self.head(F.silu(self.last(F.silu(fine)))))
+        answer = join(self.head(F.silu(self.last(F.silu(fine)))))
         distance = answer + self.column_gain * context.column
         layouts = {n: self.layouts[n].readout(layout[:, i : i + 1]) for i, n in enumerate(LAYOUT)}
         return {"shape": self.config.shape_gain * distance, **layouts}
 
 
-def to_depth(x: Tensor) -> Tensor:
-    """(B, C, 2D, 2D, 2D) -> (B, 8 C, D, D, D): eight neighbours become channels."""
-    b, c, n = x.shape[0], x.shape[1], x.shape[2] // 2
-    split = x.reshape(b, c, n, 2, n, 2, n, 2)
-    return split.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, 8 * c, n, n, n)
+def split(x: Tensor, factor: int = 2) -> Tensor:
+    """(B, C, f D, f D, f D) -> (B, f^3 C, D, D, D): the cells of a block become channels."""
+    b, c, n = x.shape[0], x.shape[1], x.shape[2] // factor
+    blocks = x.reshape(b, c, n, factor, n, factor, n, factor)
+    return blocks.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * factor**3, n, n, n)
 
 
-def to_space(x: Tensor) -> Tensor:
-    """(B, 8 C, D, D, D) -> (B, C, 2D, 2D, 2D); the inverse of `to_depth`."""
-    b, c, n = x.shape[0], x.shape[1] // 8, x.shape[2]
-    split = x.reshape(b, c, 2, 2, 2, n, n, n)
-    return split.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c, 2 * n, 2 * n, 2 * n)
+def join(x: Tensor, factor: int = 2) -> Tensor:
+    """The inverse of `split`."""
+    b, c, n = x.shape[0], x.shape[1] // factor**3, x.shape[2]
+    blocks = x.reshape(b, c, factor, factor, factor, n, n, n)
+    return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c, factor * n, factor * n, factor * n)

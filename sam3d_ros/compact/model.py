@@ -1,0 +1,119 @@
+"""The compact model at run time: questions in, distance grids and layouts out, all objects of a frame in one batch.
+
+No torch: the graphs run on whatever backend is given, and `flow.sample` walks the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sam3d_ros.compact.ask import Question, stacked
+from sam3d_ros.mesh.surface import Grid, surface
+from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
+from sam3d_ros.runtime.backend import Backend, arrays
+from sam3d_ros.runtime.bundle import Bundle
+from sam3d_ros.types import Float, InputError, Mesh
+
+ORDER = ("shape", "rotation", "translation", "scale")
+"""Latents in the order in which noise is drawn and graphs name them."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """steps of the flow and `rescale` of their times (`flow.time_steps`). shortcut: whether the network is told the
+    size of its steps, as after distillation. candidates: seeds per object; their mean is the answer. level: added to
+    the mean distance, in units of the truncation, before its zero is taken."""
+
+    steps: int = 4
+    rescale: float = 1.0
+    shortcut: bool = False
+    candidates: int = 1
+    level: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for fewer than one step or candidate."""
+        if self.steps < 1 or self.candidates < 1:
+            raise InputError("a sampling needs at least one step and one candidate")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """distance: (candidates, G, G, G) float32, positive inside, in cells over TRUNCATION, on `grid` (view frame, m).
+    layout: by latent, (candidates, channels): `translation` of the bounds' centre over the box's sides, log `scale` of
+    the bounds over the box, `rotation` as two columns."""
+
+    grid: Grid
+    distance: Float
+    layout: Mapping[str, Float]
+
+    def mesh(self, level: float) -> Mesh:
+        """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
+        return surface(self.distance.mean(axis=0) + np.float32(level), self.grid)
+
+
+class CompactModel:
+    """The geometry stage of a bundle, on a backend. Several threads may use one where the backend allows it."""
+
+    def __init__(self, bundle: Bundle, backend: Backend, sampling: Sampling | None = None) -> None:
+        """Raises InputError where the bundle is not a compact model or its files are damaged."""
+        settings = bundle.about.settings
+        try:
+            self.side, self.pixels = int(settings["grid"]), int(settings["picture"])
+            self.gain = float(settings["shape_gain"])
+            self._layout = {
+                name: (np.array(entry["mean"], np.float32), np.array(entry["std"], np.float32))
+                for name, entry in settings["layout"].items()
+            }
+            self.sampling = sampling or Sampling(**settings["sampling"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{bundle.folder}: not a compact model: {error!r} in its settings") from error
+        self._prepare = backend.load(bundle.graph("geometry_prepare"))
+        self._step = backend.load(bundle.graph("geometry_step"))
+
+    def shapes(
+        self,
+        questions: Sequence[Question],
+        sampling: Sampling | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> list[Shape]:
+        """One answer per question. Raises Cancelled between two steps after should_stop() said True."""
+        if not questions:
+            return []
+        s = sampling or self.sampling
+        condition = arrays(self._prepare(stacked(list(questions))))
+        context = {name: np.repeat(value, s.candidates, axis=0) for name, value in condition.items()}
+        noise = [self._noise(s.seed, i) for _ in questions for i in range(s.candidates)]
+        start = {name: np.stack([n[name] for n in noise]) for name in ORDER}
+        times = time_steps(s.steps, s.rescale)
+        step = 1 / s.steps if s.shortcut else 0.0
+        end = sample(self._velocity(context), start, times, step, should_stop=should_stop)
+        return [self._shape(q, end, i * s.candidates, s.candidates) for i, q in enumerate(questions)]
+
+    def _noise(self, seed: int, candidate: int) -> State:
+        """Of one candidate; objects share it, so that an object does not depend on its neighbours in the batch."""
+        rng = np.random.default_rng([seed, candidate])
+        sizes = {"shape": (1, self.side, self.side, self.side)}
+        sizes.update({name: (1, len(mean)) for name, (mean, _) in self._layout.items()})
+        return draw_noise(sizes, lambda shape: rng.standard_normal(shape, np.float32), ORDER)
+
+    def _velocity(self, context: Mapping[str, Any]) -> Callable[[State, float, float], State]:
+        def velocity(x: State, t: float, d: float) -> State:
+            size = len(x["shape"])
+            at = {"t": np.full(size, t, np.float32), "d": np.full(size, d, np.float32)}
+            latents = {name: np.ascontiguousarray(x[name], np.float32) for name in ORDER}
+            answer = arrays(self._step({**latents, **at, **context}))
+            return {name: answer[f"v_{name}"] for name in ORDER}
+
+        return velocity
+
+    def _shape(self, question: Question, end: State, first: int, count: int) -> Shape:
+        own = slice(first, first + count)
+        layout = {
+            name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()
+        }
+        return Shape(question.box.grid(self.side), end["shape"][own, 0] / self.gain, layout)

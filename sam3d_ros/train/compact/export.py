@@ -1,0 +1,111 @@
+"""The compact networks as ONNX graphs (opset 20, fp32) with a free batch."""
+
+# mypy: disable-error-code="no-any-return"
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sam3d_ros.model.compact.config import LAYOUT
+from sam3d_ros.model.compact.geometry import CompactContext, CompactGeometry
+
+OPSET = 20
+
+
+class PrepareGraph(nn.Module):
+    """`CompactGeometry.prepare` with a tuple as its answer."""
+
+    def __init__(self, network: CompactGeometry) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, grid: Tensor, picture: Tensor, numbers: Tensor) -> tuple[Tensor, ...]:
+        """In the order of CompactContext; the batch is the first axis of kv too."""
+        context = self.network.prepare(grid, picture, numbers)
+        return (*context[:3], context.kv.permute(2, 0, 1, 3, 4, 5), context.tokens)
+
+
+class StepGraph(nn.Module):
+    """`CompactGeometry.forward` with plain arguments."""
+
+    def __init__(self, network: CompactGeometry) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        shape: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        scale: Tensor,
+        t: Tensor,
+        d: Tensor,
+        volume: Tensor,
+        column: Tensor,
+        numbers: Tensor,
+        kv: Tensor,
+        tokens: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Velocities of shape, rotation, translation, scale."""
+        x = {"shape": shape, "rotation": rotation, "translation": translation, "scale": scale}
+        context = CompactContext(volume, column, numbers, kv.permute(1, 2, 0, 3, 4, 5), tokens)
+        v = self.network(x, t, d, context)
+        return tuple(v[name] for name in ("shape", *LAYOUT))
+
+
+def export_geometry(network: CompactGeometry, folder: Path) -> dict[str, str]:
+    """Write geometry_prepare.onnx and geometry_step.onnx; returns graph name -> file name."""
+    network = network.eval()
+    c = network.config
+    grid = torch.zeros(2, c.condition, c.grid, c.grid, c.grid)
+    picture = torch.zeros(2, c.picture.channels, c.picture.pixels, c.picture.pixels)
+    numbers = torch.zeros(2, c.condition_globals)
+    prepare = PrepareGraph(network)
+    with torch.no_grad():
+        context = prepare(grid, picture, numbers)
+    latents = (torch.zeros(2, 1, c.grid, c.grid, c.grid), *(torch.zeros(2, 1, n) for n in LAYOUT.values()))
+    times = (torch.zeros(2), torch.zeros(2))
+    names = ("volume", "column", "embedded", "kv", "tokens")
+    write_graph(
+        prepare,
+        (grid, picture, numbers),
+        folder / "geometry_prepare.onnx",
+        ("grid", "picture", "numbers"),
+        names,
+    )
+    write_graph(
+        StepGraph(network),
+        (*latents, *times, *context),
+        folder / "geometry_step.onnx",
+        ("shape", *LAYOUT, "t", "d", *names),
+        tuple(f"v_{name}" for name in ("shape", *LAYOUT)),
+    )
+    return {"geometry_prepare": "geometry_prepare.onnx", "geometry_step": "geometry_step.onnx"}
+
+
+def write_graph(
+    module: nn.Module, inputs: tuple[Tensor, ...], path: Path, names: Sequence[str], outputs: Sequence[str]
+) -> None:
+    """One graph whose first axis is free in every input. The exporter's notices are kept quiet."""
+    batch = torch.export.Dim("batch", min=1, max=64)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module.eval(),
+            inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(names),
+            output_names=list(outputs),
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            verbose=False,
+        )
+    assert program is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    program.save(path)
