@@ -17,12 +17,15 @@ from sam3d_ros.types import InputError
 Arrays = dict[str, NDArray[Any]]
 AT_ONCE = 24
 """Scenes that are mixed with each other."""
-MIRRORED_GRID = -2
-"""Axis of y in grids (..., X, Y, Z)."""
+GRIDS = ("grid", "shape", "fine", "seen", "colour")
+"""Arrays over (..., X, Y, Z)."""
 
 
-def batches(folders: list[Path], size: int, seed: int, first: int = 0) -> Iterator[dict[str, Tensor]]:
-    """Batches number first, first + 1, ... without end. Half of the examples are mirrored.
+def batches(
+    folders: list[Path], size: int, seed: int, first: int = 0, fine: bool = False
+) -> Iterator[dict[str, Tensor]]:
+    """Batches number first, first + 1, ... without end. Half of the examples are mirrored. fine: with what the second
+    stage learns, from the scenes that have it.
 
     What a batch holds depends on the seed, the batch's number and the scenes that are there when its round begins:
     while the folders still grow, new scenes join the next round. Raises InputError where there is no scene.
@@ -30,6 +33,8 @@ def batches(folders: list[Path], size: int, seed: int, first: int = 0) -> Iterat
     number, round_ = 0, 0
     while True:
         scenes = [path for folder in folders for path in sorted((folder / "scenes").glob("*.npz"))]
+        if fine:
+            scenes = [path for path in scenes if _fine(path).exists()]
         if not scenes:
             raise InputError(f"no training scenes in {', '.join(map(str, folders))}")
         rng = np.random.default_rng([seed, round_])
@@ -44,7 +49,7 @@ def batches(folders: list[Path], size: int, seed: int, first: int = 0) -> Iterat
                 if number >= first:
                     for path in chosen:
                         if path not in loaded:
-                            loaded[path] = load(path)
+                            loaded[path] = {**load(path), **(load(_fine(path)) if fine else {})}
                     picked = [(loaded[p], i) for p, i in (examples[k] for k in mixed[at : at + size])]
                     yield _batch(picked, flips)
                 number += 1
@@ -55,6 +60,10 @@ def load(path: Path) -> Arrays:
     """The arrays of one file; nothing in it is executed."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def _fine(path: Path) -> Path:
+    return path.parents[1] / "fine" / path.name
 
 
 def _count(path: Path) -> int:
@@ -84,10 +93,10 @@ def mirrored(entry: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.floa
     picture = entry["picture"][..., ::-1].copy()
     picture[5] *= -1
     other_side = np.array([1, -1, 1], np.float32)
+    grids = {name: entry[name][..., ::-1, :] for name in GRIDS if name in entry}
     return {
         **entry,
-        "grid": entry["grid"][..., ::-1, :],
-        "shape": entry["shape"][..., ::-1, :],
+        **grids,
         "picture": picture,
         "translation": entry["translation"] * other_side,
         # M R M with M = diag(1, -1, 1), its first two columns.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sam3d_ros.train.compact.examples import example, prepare
+from sam3d_ros.compact.ask import ask
+from sam3d_ros.compact.picture import PIXELS
+from sam3d_ros.train.compact.examples import example
 from sam3d_ros.train.compact.objects import ObjectStream
 from sam3d_ros.train.compact.scenes import looks
 from sam3d_ros.train.compact.store import pack, pack_looks, pack_object, save
@@ -33,12 +35,12 @@ def generate(
         examples, kept = [], []
         for look in looks(stream, scene, seed):
             try:
-                made = example(look, side)
+                question = ask(look.view, look.frame, side, PIXELS)
             except InputError:
-                continue  # fewer points than a solid needs
-            if made is not None:
+                continue  # fewer points than a solid needs, or no support
+            if (made := example(look, question)) is not None:
                 examples.append(made)
-                kept.append((look, prepare(look)))
+                kept.append((look, question))
         for thing in {look.thing.number: look.thing for look, _ in kept}.values():
             target = folder / "objects" / f"{thing.number:06d}.npz"
             if not target.exists():
