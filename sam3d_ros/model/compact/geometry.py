@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..block import Modulation, TwoStreamBlock
-from ..layers import Modules, NamedModules, ScalarEmbedding, dense_grid, grid_sinusoid
 from ..geometry import Latent
+from ..layers import Modules, NamedModules, ScalarEmbedding, dense_grid, grid_sinusoid
 from .config import LAYOUT, CompactGeometryConfig
 from .picture import PictureEncoder
 
@@ -91,7 +91,8 @@ class CompactGeometry(nn.Module):
             {name: Latent(n, c, torch.zeros(1, c), learned=True) for name, n in LAYOUT.items()}
         )
         self.blocks: Modules[TwoStreamBlock] = Modules(
-            TwoStreamBlock(c, config.heads, config.mlp_ratio, config.picture.width) for _ in range(config.depth)
+            TwoStreamBlock(c, config.heads, config.mlp_ratio, config.picture.width)
+            for _ in range(config.depth)
         )
         for block in self.blocks:  # adaLN-zero: every block starts as the identity
             nn.init.zeros_(block.modulation.weight)

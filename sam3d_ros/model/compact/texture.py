@@ -18,6 +18,7 @@ from ..block import FlowBlock
 from ..layers import Modules, ScalarEmbedding, dense_grid, grid_sinusoid
 from .config import CompactTextureConfig
 from .geometry import LEAST_REST, FilmBlock, join, split
+from .picture import PictureEncoder
 
 COLOURS = 3
 
@@ -50,9 +51,12 @@ class CompactTexture(nn.Module):
         self.step_embed = ScalarEmbedding(c)
         nn.init.zeros_(self.step_embed.fc2.weight)
         nn.init.zeros_(self.step_embed.fc2.bias)
+        self.picture = PictureEncoder(config.picture)
         self.numbers = nn.Sequential(nn.Linear(config.condition_globals, c), nn.SiLU(), nn.Linear(c, c))
         known = (1 + config.condition + COLOURS + 1) * block**3 + ratio**3
-        self.evidence = nn.Sequential(nn.Conv3d(known, 2 * w1, 1), nn.SiLU(), nn.Conv3d(2 * w1, w1, 3, padding=1))
+        self.evidence = nn.Sequential(
+            nn.Conv3d(known, 2 * w1, 1), nn.SiLU(), nn.Conv3d(2 * w1, w1, 3, padding=1)
+        )
         self.stem = nn.Conv3d(ratio**3 + COLOURS * block**3, w1, 1)
         self.down1 = FilmBlock(w1, c)
         self.shrink1 = nn.Conv3d(w1, w2, 2, stride=2)
@@ -60,7 +64,7 @@ class CompactTexture(nn.Module):
         self.shrink2 = nn.Conv3d(w2, c, 2, stride=2)
         self.register_buffer("position", grid_sinusoid(dense_grid(config.trunk // 4), c), persistent=False)
         self.blocks: Modules[FlowBlock] = Modules(
-            FlowBlock(c, config.heads, config.mlp_ratio, config.picture_width) for _ in range(config.depth)
+            FlowBlock(c, config.heads, config.mlp_ratio, config.picture.width) for _ in range(config.depth)
         )
         for transformer in self.blocks:
             nn.init.zeros_(transformer.modulation.weight)
@@ -75,11 +79,11 @@ class CompactTexture(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def prepare(
-        self, coarse: Tensor, grid: Tensor, seen: Tensor, numbers: Tensor, tokens: Tensor
+        self, coarse: Tensor, grid: Tensor, seen: Tensor, numbers: Tensor, picture: Tensor
     ) -> TextureContext:
         """coarse (B, 1, G, G, G): distances of the geometry model, in coarse cells over the truncation. grid (B, 6, G,
-        G, G) and numbers (B, 6): as for the geometry model. seen (B, 4, G, G, G): `seen_colours`. tokens (B, N, C):
-        the geometry model's picture tokens."""
+        G, G), numbers (B, 6), picture (B, 8, P, P): as for the geometry model. seen (B, 4, G, G, G): `seen_colours`."""
+        tokens = self.picture(picture)
         distance = self.fine(coarse)
         known = torch.cat(
             [split(torch.cat([coarse, grid, seen], dim=1), self.block), split(distance, self.ratio)], dim=1

@@ -19,8 +19,9 @@ OUTSIDE = 0.4
 def example(look: Look, question: Question) -> dict[str, Float] | None:
     """One training example, None where too much of the object lies outside its box:
 
-    grid (6, G, G, G), picture (8, 96, 96) and globals (6,) of the question; shape (G, G, G) distance in cells over TRUNCATION, positive inside; translation, scale (3,) as `layout_of` gives them; rotation
-    (6,) and has_rotation () 1 or 0. All float32.
+    grid (6, G, G, G), picture (8, 96, 96) and globals (6,) of the question; shape (G, G, G) distance in cells over
+    TRUNCATION, positive inside; translation, scale (3,) as `layout_of` gives them; rotation (6,) and has_rotation ()
+    1 or 0. All float32.
     """
     box = question.box
     T_view_obj = inverse(look.view.T_cam_view) @ look.T_cam_obj

@@ -48,7 +48,9 @@ class ColouredObjects:
             mesh, volume = unpack_object(load(self.folder / f"{number:06d}.npz"))
             rng = np.random.default_rng(number)
             corners = mesh.vertices[mesh.faces]
-            area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+            area = np.linalg.norm(
+                np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+            )
             face = rng.choice(len(area), SAMPLES, p=area / area.sum())
             weight = rng.dirichlet((1, 1, 1), SAMPLES).astype(np.float32)[..., None]
             assert mesh.colors is not None

@@ -52,7 +52,9 @@ def geometry_loss(
     context = network.prepare(batch["grid"], hidden(batch["picture"], generator), batch["globals"])
     answer = network.clean(noisy, 1000 * t, torch.zeros(size), context)
     weight = ((1 - t) ** -2).clamp_max(MOST_WEIGHT)
-    terms = {"shape": (weight * shape_error(answer["shape"] / config.shape_gain, batch["shape"][:, None])).mean()}
+    terms = {
+        "shape": (weight * shape_error(answer["shape"] / config.shape_gain, batch["shape"][:, None])).mean()
+    }
     for name, factor in LAYOUT_WEIGHT.items():
         error = ((answer[name] - clean[name]) ** 2).mean(dim=(1, 2))
         if name == "rotation":
