@@ -1,4 +1,4 @@
-"""The object's crop as the compact model's image encoder reads it: colour, mask, and where each pixel lies in the box."""
+"""The object's crop as the compact model's image encoder reads it: colour, mask, and the point of each pixel."""
 
 from __future__ import annotations
 

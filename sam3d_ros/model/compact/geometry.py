@@ -55,8 +55,7 @@ class FilmBlock(nn.Module):
         self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.film.weight)
-        nn.init.zeros_(self.film.bias)
+        zeroed(self.film)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         """x (B, C, D, D, D), e (B, E) -> (B, C, D, D, D)."""
@@ -74,8 +73,7 @@ class CompactGeometry(nn.Module):
         self.config = config
         self.time_embed = ScalarEmbedding(c)
         self.step_embed = ScalarEmbedding(c)
-        nn.init.zeros_(self.step_embed.fc2.weight)
-        nn.init.zeros_(self.step_embed.fc2.bias)
+        zeroed(self.step_embed.fc2)
         self.numbers = nn.Sequential(nn.Linear(config.condition_globals, c), nn.SiLU(), nn.Linear(c, c))
         self.picture = PictureEncoder(config.picture)
         self.evidence = nn.Sequential(
@@ -95,8 +93,7 @@ class CompactGeometry(nn.Module):
             for _ in range(config.depth)
         )
         for block in self.blocks:  # adaLN-zero: every block starts as the identity
-            nn.init.zeros_(block.modulation.weight)
-            nn.init.zeros_(block.modulation.bias)
+            zeroed(block.modulation)
         self.grow2 = nn.ConvTranspose3d(c, w2, 2, stride=2)
         self.up2 = FilmBlock(w2, c)
         self.grow1 = nn.ConvTranspose3d(w2, w1, 2, stride=2)
@@ -104,8 +101,7 @@ class CompactGeometry(nn.Module):
         self.last = nn.Conv3d(w1, w1, 3, padding=1)
         self.head = nn.Conv3d(w1, 8, 1)
         self.column_gain = nn.Parameter(torch.ones(()))
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        zeroed(self.head)
 
     def prepare(self, grid: Tensor, picture: Tensor, numbers: Tensor) -> CompactContext:
         """grid (B, 6, G, G, G), picture (B, 8, P, P), numbers (B, 6) as sam3d_ros/compact makes them."""
@@ -152,6 +148,12 @@ class CompactGeometry(nn.Module):
         distance = answer + self.column_gain * context.column
         layouts = {n: self.layouts[n].readout(layout[:, i : i + 1]) for i, n in enumerate(LAYOUT)}
         return {"shape": self.config.shape_gain * distance, **layouts}
+
+
+def zeroed(layer: nn.Linear | nn.Conv3d) -> None:
+    """Weight and bias to zero: what the layer gives begins as nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def split(x: Tensor, factor: int = 2) -> Tensor:

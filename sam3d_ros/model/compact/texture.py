@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..block import FlowBlock
 from ..layers import Modules, ScalarEmbedding, dense_grid, grid_sinusoid
 from .config import CompactTextureConfig
-from .geometry import LEAST_REST, FilmBlock, join, split
+from .geometry import LEAST_REST, FilmBlock, join, split, zeroed
 from .picture import PictureEncoder
 
 COLOURS = 3
@@ -49,8 +49,7 @@ class CompactTexture(nn.Module):
         self.block, self.ratio = block, ratio
         self.time_embed = ScalarEmbedding(c)
         self.step_embed = ScalarEmbedding(c)
-        nn.init.zeros_(self.step_embed.fc2.weight)
-        nn.init.zeros_(self.step_embed.fc2.bias)
+        zeroed(self.step_embed.fc2)
         self.picture = PictureEncoder(config.picture)
         self.numbers = nn.Sequential(nn.Linear(config.condition_globals, c), nn.SiLU(), nn.Linear(c, c))
         known = (1 + config.condition + COLOURS + 1) * block**3 + ratio**3
@@ -67,16 +66,14 @@ class CompactTexture(nn.Module):
             FlowBlock(c, config.heads, config.mlp_ratio, config.picture.width) for _ in range(config.depth)
         )
         for transformer in self.blocks:
-            nn.init.zeros_(transformer.modulation.weight)
-            nn.init.zeros_(transformer.modulation.bias)
+            zeroed(transformer.modulation)
         self.grow2 = nn.ConvTranspose3d(c, w2, 2, stride=2)
         self.up2 = FilmBlock(w2, c)
         self.grow1 = nn.ConvTranspose3d(w2, w1, 2, stride=2)
         self.up1 = FilmBlock(w1, c)
         self.last = nn.Conv3d(w1, 2 * w1, 1)
         self.head = nn.Conv3d(2 * w1, ratio**3 + COLOURS * block**3, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        zeroed(self.head)
 
     def prepare(
         self, coarse: Tensor, grid: Tensor, seen: Tensor, numbers: Tensor, picture: Tensor

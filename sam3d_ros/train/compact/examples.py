@@ -41,7 +41,7 @@ def example(look: Look, question: Question) -> dict[str, Float] | None:
         "translation": translation,
         "scale": scale,
         "rotation": np.zeros(6, np.float32) if rotation is None else rotation,
-        "has_rotation": np.float32(rotation is not None),
+        "has_rotation": np.array(rotation is not None, np.float32),
     }
 
 
@@ -62,4 +62,5 @@ def rotation_of(model: ObjectModel, R_view_obj: Float) -> Float | None:
         return None
     equal = [R_view_obj, *(R_view_obj @ turn for turn in symmetry.rotations)]
     nearest = max(equal, key=lambda R: float(np.trace(R)))
-    return np.concatenate([nearest[:, 0], nearest[:, 1]]).astype(np.float32)
+    columns: Float = np.concatenate([nearest[:, 0], nearest[:, 1]]).astype(np.float32)
+    return columns

@@ -67,10 +67,7 @@ def looks(stream: ObjectStream, scene: int, seed: int) -> Iterator[Look]:
         units = sense(picture, camera, rng, _sensor(camera, rng))
         depth_m = np.where(units > 0, units * np.float32(1e-3), np.float32(np.nan)).astype(np.float32)
         frame = Frame(picture.rgb, points_from_depth(depth_m, camera), camera)
-        scout = Camera(
-            *(n // 4 for n in (camera.width, camera.height)),
-            *(f / 4 for f in camera.K[[0, 1, 0, 1], [0, 1, 2, 2]]),
-        )
+        scout = _quarter(camera)
         whole = renderer.silhouettes(scout, T_world_cam)
         masks = [_rough(picture.labels == p.label, rng) for p in placed]
         support = find_support(frame.points_cam, np.logical_or.reduce(masks), None)
@@ -91,6 +88,12 @@ def _camera(rng: np.random.Generator) -> Camera:
     width = int(rng.choice([w for w, _ in WIDTHS], p=[share for _, share in WIDTHS]))
     focal = width * float(rng.uniform(*FOCAL))
     return Camera(width, 3 * width // 4, focal, focal, (width - 1) / 2, (3 * width // 4 - 1) / 2)
+
+
+def _quarter(camera: Camera) -> Camera:
+    """The same view in a picture of a quarter of the size, to see how much of a thing is hidden."""
+    fx, fy, cx, cy = (value / 4 for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    return Camera(camera.width // 4, camera.height // 4, fx, fy, cx, cy)
 
 
 def _sensor(camera: Camera, rng: np.random.Generator) -> DepthSensor:
