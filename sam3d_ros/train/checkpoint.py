@@ -64,10 +64,11 @@ class Checkpoints:
     ) -> Path:
         """Write a checkpoint and remove older ones but the last; returns its folder."""
         weights = gathered(network)
-        moments, groups = flatten(get_optimizer_state_dict(network, optimizer, options=FULL))
+        optimizer_state = get_optimizer_state_dict(network, optimizer, options=FULL)
         mean = gathered(network, ema)
         path = self.folder / f"step-{progress.step:08d}"
         if self.main:
+            moments, groups = flatten(optimizer_state)
             state = {**asdict(progress), "groups": groups, "ema_count": ema.count if ema else None}
             files = {"network": weights, "optimizer": moments, **({"ema": mean} if ema else {})}
             self._write(path, files, state)
@@ -120,17 +121,24 @@ class Checkpoints:
             ) from None
         if self.main:
             check(network, found["network"], path)
-        shared = StateDictOptions(
-            full_state_dict=True, broadcast_from_rank0=torch.distributed.is_initialized()
-        )
         if ema is not None:
             # By way of the network, which knows how its parameters are shared out between processes.
-            set_model_state_dict(network, found["ema"], options=shared)
+            spread(network, found["ema"])
             ema.restart(network, int(state["ema_count"]))
-        set_model_state_dict(network, found["network"], options=shared)
-        moments = unflatten(found["optimizer"], state["groups"])
-        set_optimizer_state_dict(network, optimizer, moments, options=shared)
+        spread(network, found["network"])
+        moments = unflatten(found["optimizer"], state["groups"]) if self.main else {}
+        set_optimizer_state_dict(network, optimizer, moments, options=from_main())
         return progress
+
+
+def spread(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give every process its part of the main one's weights. Called by all of them."""
+    set_model_state_dict(network, dict(weights), options=from_main())
+
+
+def from_main() -> StateDictOptions:
+    """Only the main process has the state to be set."""
+    return StateDictOptions(full_state_dict=True, broadcast_from_rank0=torch.distributed.is_initialized())
 
 
 def gathered(network: nn.Module, ema: Ema | None = None) -> dict[str, Tensor]:

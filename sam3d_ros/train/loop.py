@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from sam3d_ros.train.checkpoint import Checkpoints, Progress, gathered, save_weights
 from sam3d_ros.train.ema import Ema
 from sam3d_ros.train.journal import Journal
+from sam3d_ros.train.processes import Distributed
 from sam3d_ros.train.stages import Stage, differences
 from sam3d_ros.train.stopping import StopSignal
 from sam3d_ros.types import InputError, UInt8
@@ -79,18 +80,20 @@ def train(
     accumulate: int = 1,
     seed: int = 0,
     compiled: bool = False,
+    sharded: bool = False,
     patience: int = 10,
 ) -> Result:
     """Run a stage, from its last checkpoint in `folder` where there is one.
 
     network: on the CPU, in fp32; parameters that the stage freezes lose their gradient. sheet and measure get it with
     the mean weights in evaluation mode without gradients, on every process. accumulate: micro-batches per process and
-    step. compiled: torch.compile, worth it on GPUs. patience: steps in a row without finite gradient before giving up.
+    step. compiled: torch.compile, worth it on GPUs. sharded: FSDP instead of DDP where there are several
+    processes. patience: steps in a row without finite gradient before giving up.
 
     Ctrl-C and SIGTERM end the run after the step at hand with a checkpoint. Raises Diverged (the message says at
     which step, and where the last checkpoint is) and InputError (data that end, a checkpoint of something else).
     """
-    run = _Run(stage, network, folder, accumulate, seed, compiled, patience)
+    run = _Run(stage, network, folder, accumulate, seed, compiled, sharded, patience)
     with ExitStack() as stack:
         journal = stack.enter_context(run.journal()) if run.accelerator.is_main_process else None
         stop = stack.enter_context(StopSignal())
@@ -125,6 +128,7 @@ class _Run:
         accumulate: int,
         seed: int,
         compiled: bool,
+        sharded: bool,
         patience: int,
     ) -> None:
         self.stage, self.folder = stage, folder
@@ -136,12 +140,11 @@ class _Run:
         if compiled:
             network.compile()
         network.train()
-        learned = [p for p in network.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            learned, stage.learning_rate, betas=stage.betas, weight_decay=stage.weight_decay
-        )
-        self.wrapped, self.optimizer = self.accelerator.prepare(network, optimizer)
-        self.network = self.accelerator.unwrap_model(self.wrapped)
+        self.distributed = Distributed(self.accelerator, network, sharded)
+        self.network = self.distributed.network
+        learned = [p for p in self.network.parameters() if p.requires_grad]
+        rate, betas = stage.learning_rate, stage.betas
+        self.optimizer = torch.optim.AdamW(learned, rate, betas, weight_decay=stage.weight_decay)
         self.ema = None if stage.ema is None else Ema(self.network, stage.ema)
         self.checkpoints = Checkpoints(folder / "checkpoints", self.accelerator.is_main_process)
         self.generator = torch.Generator(self.device)
@@ -150,7 +153,7 @@ class _Run:
         self.since_log: list[dict[str, float]] = []
 
     def _resume(self, seed: int) -> Progress:
-        found = self.checkpoints.load(self.network, self.optimizer.optimizer, self.ema)
+        found = self.checkpoints.load(self.network, self.optimizer, self.ema)
         if found is None:
             return Progress(seed=seed, stage=asdict(self.stage))
         if found.seed != seed:
@@ -180,13 +183,13 @@ class _Run:
         terms: dict[str, Tensor] = {}
         for part in range(self.accumulate):
             last = part == self.accumulate - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
+            with self.distributed.added_up(last):
                 for name, value in self._part(loss_fn, reader, part).items():
                     terms[name] = terms.get(name, 0.0) + value / self.accumulate
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.stage.clip)
+        norm = self.distributed.clip(self.stage.clip)
         asked = torch.tensor(float(stop.asked), device=self.device)
         # The processes must agree whether to step and whether to stop: one message for both.
-        mine = torch.stack([*terms.values(), _whole(norm), asked])
+        mine = torch.stack([*terms.values(), norm, asked])
         *values, length, stopped = self.accelerator.reduce(mine.float(), "mean").tolist()
         numbers = dict(zip(terms, values, strict=True))
         finite = math.isfinite(sum(values)) and math.isfinite(length)
@@ -216,7 +219,7 @@ class _Run:
         torch.manual_seed(own)  # dropout and the like
         self.generator.manual_seed(own)
         with self.accelerator.autocast():
-            terms = loss_fn(self.wrapped, batch, self.generator)
+            terms = loss_fn(self.distributed.called, batch, self.generator)
         self.accelerator.backward(torch.stack(list(terms.values())).sum() / self.accumulate)
         return {name: value.detach() for name, value in terms.items()}
 
@@ -246,8 +249,8 @@ class _Run:
         step = self.progress.step
         self.network.eval()
         with torch.no_grad(), self.ema.applied(self.network) if self.ema else nullcontext():
-            picture = sheet(self.wrapped, step) if sheet else None
-            measured = measure(self.wrapped, step) if measure else None
+            picture = sheet(self.distributed.called, step) if sheet else None
+            measured = measure(self.distributed.called, step) if measure else None
         self.network.train()
         if journal and picture is not None:
             journal.sheet(step, picture)
@@ -256,7 +259,7 @@ class _Run:
 
     def save(self) -> None:
         """A checkpoint."""
-        self.checkpoints.save(self.network, self.optimizer.optimizer, self.ema, self.progress)
+        self.checkpoints.save(self.network, self.optimizer, self.ema, self.progress)
 
     def finish(self) -> Result:
         """The result; the weights are written where the last step is done."""
@@ -282,8 +285,3 @@ def freeze(network: nn.Module, prefixes: tuple[str, ...]) -> None:
             raise InputError(f"no parameter begins with {prefix!r}, which the stage freezes")
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not name.startswith(prefixes))
-
-
-def _whole(norm: Any) -> Tensor:
-    """The norm as a plain tensor; with sharded parameters it is spread over the processes."""
-    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
