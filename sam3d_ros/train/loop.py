@@ -141,7 +141,7 @@ class _Run:
             network.compile()
         network.train()
         self.distributed = Distributed(self.accelerator, network, sharded)
-        self.network = self.distributed.network
+        self.network = network
         learned = [p for p in self.network.parameters() if p.requires_grad]
         rate, betas = stage.learning_rate, stage.betas
         self.optimizer = torch.optim.AdamW(learned, rate, betas, weight_decay=stage.weight_decay)
@@ -219,7 +219,7 @@ class _Run:
         torch.manual_seed(own)  # dropout and the like
         self.generator.manual_seed(own)
         with self.accelerator.autocast():
-            terms = loss_fn(self.distributed.called, batch, self.generator)
+            terms = self.distributed.call(loss_fn, batch, self.generator)
         self.accelerator.backward(torch.stack(list(terms.values())).sum() / self.accumulate)
         return {name: value.detach() for name, value in terms.items()}
 
@@ -249,8 +249,8 @@ class _Run:
         step = self.progress.step
         self.network.eval()
         with torch.no_grad(), self.ema.applied(self.network) if self.ema else nullcontext():
-            picture = sheet(self.distributed.called, step) if sheet else None
-            measured = measure(self.distributed.called, step) if measure else None
+            picture = self.distributed.call(sheet, step) if sheet else None
+            measured = self.distributed.call(measure, step) if measure else None
         self.network.train()
         if journal and picture is not None:
             journal.sheet(step, picture)
