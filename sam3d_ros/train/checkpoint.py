@@ -181,8 +181,8 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[st
     flush(path.parent)
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Put the weights of `save_weights` into a network that is not distributed yet.
+def load_weights(network: nn.Module, path: Path, partial: bool = False) -> None:
+    """Put the weights of `save_weights` into a network that is not distributed yet. partial: some may be missing.
 
     Raises InputError where the file is missing, damaged, or of another network.
     """
@@ -190,8 +190,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} holds no weights ({error})") from None
-    check(network, state, path)
-    network.load_state_dict(state)
+    own = {n: t for n, t in network.state_dict().items() if n not in state} if partial else {}
+    check(network, {**own, **state}, path)
+    network.load_state_dict({**own, **state})
 
 
 def check(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

@@ -106,10 +106,10 @@ def train(
                 journal.step(step)
             if journal and (step % every.log == 0 or last or stopped):
                 journal.write(step, run.numbers())
-            if step % every.sheet == 0 or last:
-                run.look(sheet, measure, journal)
             if step % every.checkpoint == 0 or last or stopped:
                 run.save()
+            if step % every.sheet == 0 or last:
+                run.look(sheet, measure, journal)
             if stopped:
                 if journal:
                     journal.say(f"{stage.name}: stopped at step {step}; the same command goes on from there")

@@ -17,8 +17,10 @@ FULL = ("crop", "full")
 EVERYTHING = ("crop", "full", "pointmap")
 SHAPE_ROTATION = {"shape": 1.0, "rotation": 0.1}
 LAYOUT = {"shape": 1.0, "rotation": 0.1, "translation": 1.0, "scale": 0.1}
-# The embedder of step sizes is new in the distillation; until then its last layer is zero.
-NO_STEP_SIZE = ("flow.step_embed.",)
+# DINOv2 stays as it is. The embedder of step sizes is new in the distillation; until then its last layer is zero.
+ENCODERS = ("condition.encoders.image.", "condition.encoders.mask.")
+POINTS = ("condition.encoders.point.", "condition.projections.point.")
+STEP_SIZE = ("flow.step_embed.",)
 
 _PRE = Stage(
     name="geometry-pre",
@@ -28,7 +30,7 @@ _PRE = Stage(
     steps=176_000,
     batch=3072,
     learning_rate=1e-4,
-    frozen=NO_STEP_SIZE,
+    frozen=ENCODERS + POINTS + STEP_SIZE,
 )
 _SFT = replace(
     _PRE,
@@ -40,6 +42,7 @@ _SFT = replace(
     batch=768,
     learning_rate=1e-5,
     p_no_pointmap=0.1,
+    frozen=ENCODERS + STEP_SIZE,
 )
 _TEXTURE = Stage(
     name="texture-pre",
@@ -50,7 +53,7 @@ _TEXTURE = Stage(
     batch=1024,
     learning_rate=1e-4,
     ema=0.9999,
-    p_uncond=0.1,
+    frozen=ENCODERS,
 )
 
 GEOMETRY = table(
@@ -68,6 +71,7 @@ GEOMETRY = table(
         steps=18_600,
         batch=1536,
         p_no_pointmap=0.1,
+        frozen=ENCODERS + STEP_SIZE,
     ),
     _SFT,
     replace(_SFT, name="geometry-sft-art", mix={"art-3do": 1.0}, steps=7_000),
@@ -89,7 +93,7 @@ GEOMETRY = table(
         name="geometry-distil",
         steps=4_000,
         warmup=100,
-        frozen=(),
+        frozen=ENCODERS,
         kind="distil",
         shortcut=Shortcut(guidance={"shape": 2.0}),
     ),
