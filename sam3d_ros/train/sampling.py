@@ -26,7 +26,8 @@ def sample(
 ) -> dict[str, Tensor]:
     """Latents (B, ...) for the batch's conditions, all groups that the stage uses kept.
 
-    network: satisfies `Conditioned`. A distilled stage is sampled with the step size 1 / steps and needs no guidance, every other with step size 0.
+    network: satisfies `Conditioned`. A distilled stage is sampled with the step size 1 / steps and needs no guidance,
+    every other with step size 0.
     """
     device = next(network.parameters()).device
     batch = send_to_device(batch, device)

@@ -35,9 +35,15 @@ class Terms:
         """() weight times the mean of (B,) values, by latent; samples without a label count as 0.
 
         The batch counts whole: parts of a batch on several machines add up to the same as one batch, and a modality
-        that few samples have moves the network little.
+        that few samples have moves the network little. Latents with weight 0 have no entry; they are in the graph of
+        the first one with a gradient of zero, so that no parameter is without gradient.
         """
-        return {n: self.weights[n] * self._labelled(n, values).mean() for n, values in each.items()}
+        parts = {n: self.weights[n] * self._labelled(n, values).mean() for n, values in each.items()}
+        counted = {n: part for n, part in parts.items() if self.weights[n]}
+        first, *_ = counted
+        for n in parts.keys() - counted.keys():
+            counted[first] = counted[first] + parts[n]
+        return counted
 
     def _labelled(self, name: str, values: Tensor) -> Tensor:
         if name not in self.labels:

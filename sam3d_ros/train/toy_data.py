@@ -59,8 +59,9 @@ class Solid:
         )
         points = np.stack([x, y, z], axis=-1)
         R = matrix_from_quaternion(self.layout.rotation)
-        inside = np.asarray(self.level((points - self.layout.translation) @ R.T / self.layout.scale) > 0)
-        hit, first = inside.any(-1), inside.argmax(-1)
+        level = self.level((points - self.layout.translation) @ R.T / self.layout.scale)
+        inside = np.asarray(level > 0)
+        hit, first = np.asarray(inside.any(-1)), np.asarray(inside.argmax(-1))
         seen = np.take_along_axis(points, first[..., None, None], axis=2)[:, :, 0]
         shade = 1 - 0.5 * first / inside.shape[-1]
         picture = np.where(hit, shade * self.rgb[:, None, None], 0.5)
