@@ -56,6 +56,11 @@ class Batch(NamedTuple):
             return int(self.owner[-1]) + 1
         return len(next(iter(self.latents.values())))
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return next(iter(self.latents.values())).device
+
     def terms(self, weights: Mapping[str, float]) -> Terms:
         """The loss's terms: every latent takes part, with weight 0 where the stage gives none.
 
@@ -92,9 +97,9 @@ def flow_loss(
     stage: Stage, network: Conditioned, batch: Batch, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Flow matching, with conditions dropped as the stage says."""
-    keep = draw_keep(stage, batch.size, generator)
+    keep = draw_keep(stage, batch, generator)
     predict = network.predict(network.tokens(batch.inputs, keep, batch.size), batch.beside)
-    t = draw_times(stage.times, batch.size, generator, generator.device)
+    t = draw_times(stage.times, batch.size, generator, batch.device)
     x0 = draw_noise(batch.latents, generator)
     return flow_matching(predict, batch.latents, x0, t, batch.terms(stage.weights), cap(stage))
 
@@ -105,10 +110,10 @@ def _distillation_loss(stage: Stage) -> Loss:
 
     def loss(network: Conditioned, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         # One coin for the whole micro-batch, as in the released code: then all of it has the same kind of target.
-        coin = torch.rand((), generator=generator, device=generator.device)
+        coin = torch.rand((), generator=generator, device=batch.device)
         if float(coin) >= shortcut.share:
             return flow_loss(stage, network, batch, generator)
-        keep = {name: torch.ones(batch.size, device=generator.device) for name in stage.conditions}
+        keep = {name: torch.ones(batch.size, device=batch.device) for name in stage.conditions}
         predict = network.predict(network.tokens(batch.inputs, keep, batch.size), batch.beside)
         terms = batch.terms(stage.weights)
         conditional, unconditional = predict, network.predict(None, batch.beside)
@@ -118,7 +123,7 @@ def _distillation_loss(stage: Stage) -> Loss:
                 velocity_of_clean(unconditional, terms),
             )
         teacher = guided(conditional, unconditional, shortcut.guidance)
-        steps = draw_shortcut(shortcut, batch.size, generator, generator.device)
+        steps = draw_shortcut(shortcut, batch.size, generator, batch.device)
         x0 = draw_noise(batch.latents, generator)
         return self_consistency(
             predict, teacher, batch.latents, x0, steps, shortcut.finest, terms, cap(stage)
@@ -131,12 +136,12 @@ def _preference_loss(stage: Stage, reference: nn.Module) -> Loss:
     def loss(network: Conditioned, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         assert batch.loser is not None, "a batch of pairs"
         assert stage.beta is not None, "the stage checks it"
-        keep = draw_keep(stage, batch.size, generator)
-        other: Any = reference.to(generator.device)
+        keep = draw_keep(stage, batch, generator)
+        other: Any = reference.to(batch.device)
         with torch.no_grad():
             frozen = other.predict(other.tokens(batch.inputs, keep, batch.size), batch.beside)
         predict = network.predict(network.tokens(batch.inputs, keep, batch.size), batch.beside)
-        t = torch.rand(batch.size, generator=generator, device=generator.device)
+        t = torch.rand(batch.size, generator=generator, device=batch.device)
         x0 = draw_noise(batch.latents, generator)
         terms = batch.terms(stage.weights)
         return preference(predict, frozen, batch.latents, batch.loser, x0, t, stage.beta, terms, cap(stage))
@@ -149,13 +154,13 @@ def cap(stage: Stage) -> float | None:
     return stage.weight_cap if stage.clean else None
 
 
-def draw_keep(stage: Stage, count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Which condition groups each sample keeps, (count,) 0 or 1 for every group that the stage uses.
+def draw_keep(stage: Stage, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Which condition groups each sample keeps, (B,) 0 or 1 for every group that the stage uses.
 
     A sample without any condition (p_uncond) is what guidance needs; one without pointmap, what a picture from
     a camera without depth needs.
     """
-    device = generator.device
+    count, device = batch.size, batch.device
     conditioned = (torch.rand(count, generator=generator, device=device) >= stage.p_uncond).float()
     measured = (torch.rand(count, generator=generator, device=device) >= stage.p_no_pointmap).float()
     return {name: conditioned * measured if name == "pointmap" else conditioned for name in stage.conditions}
