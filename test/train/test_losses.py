@@ -95,7 +95,7 @@ def test_a_missing_label_adds_nothing_and_sends_no_gradient() -> None:
 
     t = torch.full((2,), 0.5)
     terms = flow_matching(predict, x1, x0, t, Terms({"a": 1.0, "b": 1.0}, {"a": label}))
-    assert float(terms["a"]) == pytest.approx(1 / 2)  # of two samples, one of which counts as 0
+    assert terms["a"].item() == pytest.approx(1 / 2)  # of two samples, one of which counts as 0
     sum(terms.values()).backward()
     assert out.grad is not None
     assert out.grad.flatten().tolist() == [-1.0, 0.0]
