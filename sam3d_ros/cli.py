@@ -63,6 +63,52 @@ def evaluate(
     return run(bop, split, method, predictions, out, views, workers, report)
 
 
+def train(
+    stage: tyro.conf.Positional[str],
+    config: Literal["toy", "published"],
+    out: Path = Path("out/train"),
+    start: Path | None = None,
+    data: Path | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    accumulate: int = 1,
+    workers: int = 0,
+    seed: int = 0,
+    compiled: bool = False,
+    sharded: bool = False,
+    log: int = 50,
+    sheets: int = 1000,
+    checkpoints: int = 1000,
+) -> int:
+    """Train one stage of the paper; the same command again goes on where it was stopped.
+
+    Several GPUs or machines: torchrun or accelerate launch with -m sam3d_ros.cli train ... (docs/training.md).
+
+    Args:
+        stage: its name, such as geometry-pre; a wrong one is answered with all names.
+        config: sizes and data: toy (seconds on a CPU, no data needed) or published (the paper's).
+        out: checkpoints, curves, sheets and weights go to OUT/CONFIG/STAGE.
+        start: weights to start from; the result of the stage before by default.
+        data: folder of latents, for published.
+        steps: instead of the stage's.
+        batch: samples per step over all processes, instead of the stage's.
+        accumulate: micro-batches per process and step, where a batch does not fit.
+        workers: processes that make the data.
+        seed: of everything random.
+        compiled: torch.compile, worth it on a GPU.
+        sharded: parameters and moments shared out between processes (FSDP) instead of copied (DDP).
+        log: steps between two lines of losses.
+        sheets: steps between two sheets of samples and validation numbers.
+        checkpoints: steps between two checkpoints.
+    """
+    from sam3d_ros.train.command import Options, run
+
+    options = Options(
+        out, start, data, steps, batch, accumulate, workers, seed, compiled, sharded, log, sheets, checkpoints
+    )
+    return run(stage, config, options)
+
+
 def doctor() -> int:
     """Say what of this machine the package can use, and how to get what is missing."""
     from sam3d_ros.doctor import run
@@ -135,7 +181,9 @@ def dispatch(argv: list[str]) -> int:
             return 2
     from sam3d_ros.model.convert_command import convert
 
-    parts = (reconstruct, evaluate, convert, models, doctor, demo, data, node, camera, replay)
+    parts = (
+        reconstruct, evaluate, train, convert, models, doctor, demo, data, node, camera, replay,
+    )  # fmt: skip
     commands = {f.__name__: f for f in parts}
     code = tyro.extras.subcommand_cli_from_dict(
         commands,
@@ -149,3 +197,7 @@ def dispatch(argv: list[str]) -> int:
 def main() -> None:
     """Entry point of the console script."""
     sys.exit(dispatch(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
