@@ -65,10 +65,12 @@ def evaluate(
 
 def train(
     stage: tyro.conf.Positional[str],
-    config: Literal["toy", "published"],
+    config: Literal["toy", "nano", "compact", "published"],
     out: Path = Path("out/train"),
     start: Path | None = None,
-    data: Path | None = None,
+    geometry: Path | None = None,
+    data: str = "",
+    validation: Path | None = None,
     steps: int | None = None,
     batch: int | None = None,
     accumulate: int = 1,
@@ -86,10 +88,15 @@ def train(
 
     Args:
         stage: its name, such as geometry-pre; a wrong one is answered with all names.
-        config: sizes and data: toy (seconds on a CPU, no data needed) or published (the paper's).
+        config: sizes and data: toy (seconds on a CPU, no data needed), nano (our compact model for a CPU: hours),
+            compact (the same for one GPU) or published (the paper's).
         out: checkpoints, curves, sheets and weights go to OUT/CONFIG/STAGE.
         start: weights to start from; the result of the stage before by default.
-        data: folder of latents, for published.
+        geometry: weights of the geometry model on which texture stages of nano and compact build; by default the
+            result of the last geometry stage that is done.
+        data: for nano and compact folders of training scenes, with commas between them (sam3d train-data fills them);
+            for published a folder of latents.
+        validation: for nano and compact a folder of scenes that are not trained on, for numbers and sheets.
         steps: instead of the stage's.
         batch: samples per step over all processes, instead of the stage's.
         accumulate: micro-batches per process and step, where a batch does not fit.
@@ -103,8 +110,23 @@ def train(
     """
     from sam3d_ros.train.command import Options, run
 
+    folders = tuple(Path(name) for name in data.split(",") if name)
     options = Options(
-        out, start, data, steps, batch, accumulate, workers, seed, compiled, sharded, log, sheets, checkpoints
+        out,
+        start,
+        geometry,
+        folders,
+        validation,
+        steps,
+        batch,
+        accumulate,
+        workers,
+        seed,
+        compiled,
+        sharded,
+        log,
+        sheets,
+        checkpoints,
     )
     return run(stage, config, options)
 

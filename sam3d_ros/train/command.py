@@ -23,7 +23,9 @@ class Options:
 
     out: Path
     start: Path | None = None
-    data: Path | None = None
+    geometry: Path | None = None
+    data: tuple[Path, ...] = ()
+    validation: Path | None = None
     steps: int | None = None
     batch: int | None = None
     accumulate: int = 1
@@ -65,17 +67,21 @@ def train_stage(name: str, config: Config, options: Options) -> int:
     stage = find(chosen.stages, name)
     stage = replace(stage, steps=options.steps or stage.steps, batch=options.batch or stage.batch)
     torch.manual_seed(options.seed)
-    network = begin(chosen, stage, options.out / config, options.start)
-    reference = begin(chosen, stage, options.out / config, options.start) if stage.kind == "dpo" else None
+    folder = options.out / config
+    network = begin(chosen, stage, folder, options.start)
+    reference = frozen(chosen, stage, folder, options)
+    if reference is not None and options.start is None and previous(chosen, stage) is None:
+        chosen.inherit(network, reference)
     size = micro_batch(stage, options.accumulate, int(os.environ.get("WORLD_SIZE", "1")))
+    data = Data(options.data, size, options.workers, options.seed, options.validation)
     result = train(
         stage,
         network,
         chosen.loss(stage, reference),
-        chosen.batches(stage, Data(options.data, size, options.workers, options.seed)),
-        options.out / config / name,
-        sheet=chosen.sheet(stage),
-        measure=chosen.measure(stage),
+        chosen.batches(stage, data),
+        folder / name,
+        sheet=chosen.sheet(stage, data, reference),
+        measure=chosen.measure(stage, data, reference),
         every=Every(options.log, options.sheets, options.checkpoints),
         accumulate=options.accumulate,
         seed=options.seed,
@@ -108,6 +114,30 @@ def begin(chosen: Recipe, stage: Stage, folder: Path, start: Path | None) -> nn.
         )
     load_weights(network, path, partial=before is None)
     return network
+
+
+def frozen(chosen: Recipe, stage: Stage, folder: Path, options: Options) -> nn.Module | None:
+    """The network that a stage looks up to: of a dpo stage the one it starts from, of a texture stage that builds on a
+    geometry model that model, with the weights of `options.geometry` or of the last geometry stage that is done.
+
+    Raises InputError where there are none.
+    """
+    from sam3d_ros.train.checkpoint import load_weights
+    from sam3d_ros.train.loop import WEIGHTS
+
+    if stage.kind == "dpo":
+        return begin(chosen, stage, folder, options.start)
+    base = chosen.base(stage)
+    if base is None:
+        return None
+    results = [folder / name / WEIGHTS for name in chosen.stages if name.startswith("geometry")]
+    path = options.geometry or next((p for p in reversed(results) if p.exists()), None)
+    if path is None:
+        raise InputError(
+            f"{stage.name} builds on a geometry model: train one in {folder}, or give --geometry"
+        )
+    load_weights(base, path)
+    return base
 
 
 def previous(chosen: Recipe, stage: Stage) -> str | None:

@@ -30,11 +30,12 @@ def network(stage: Stage) -> nn.Module:
 
 def batches(stage: Stage, data: Data) -> Batches:
     """Raises InputError without a folder, or where it lacks a set of the stage."""
-    if data.folder is None:
-        raise InputError(f"{stage.name} needs --data, a folder of latents (docs/training.md)")
+    if len(data.folders) != 1:
+        raise InputError(f"{stage.name} needs --data, one folder of latents (docs/training.md)")
+    (folder,) = data.folders
     config = GEOMETRY_CONFIG[1]
     shapes = {name: (config.tokens[name], channels) for name, channels in config.channels.items()}
-    return Reader(latent_batches(data.folder, stage, data.size, shapes, data.seed), data.workers)
+    return Reader(latent_batches(folder, stage, data.size, shapes, data.seed), data.workers)
 
 
 RECIPE = Recipe(STAGES, network, batches)

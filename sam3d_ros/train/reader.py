@@ -31,7 +31,7 @@ class Reader:
             batch_size=None,
             num_workers=self.workers,
             prefetch_factor=self.ahead if self.workers else None,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             multiprocessing_context="spawn" if self.workers else None,
         )
         return iter(loader)
@@ -54,7 +54,7 @@ class _Numbers(torch.utils.data.Sampler[int]):
         return itertools.count(self.first, self.step)
 
 
-def _start_worker(_number: int) -> None:
+def start_worker(_number: int) -> None:
     # Ctrl-C reaches every process of the terminal; the loop decides when the workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -14,31 +14,39 @@ from sam3d_ros.train.objective import Loss, objective
 from sam3d_ros.train.stages import Stage, Table
 from sam3d_ros.types import InputError
 
-Config = Literal["toy", "published"]
+Config = Literal["toy", "nano", "compact", "published"]
 
 
 @dataclass(frozen=True)
 class Data:
-    """How batches are to be made. folder: of the data, where there is one; size: samples of a micro-batch; workers:
-    processes that make them."""
+    """How batches are to be made. folders: of the data, where there are any; size: samples of a micro-batch; workers:
+    processes that make them; validation: folder of data that are not trained on."""
 
-    folder: Path | None
+    folders: tuple[Path, ...]
     size: int
     workers: int
     seed: int
+    validation: Path | None = None
 
 
 @dataclass(frozen=True)
 class Recipe:
     """network(stage): with the weights that training begins with. batches(stage, data). loss(stage, reference):
-    reference is the frozen network of a dpo stage. sheet and measure: of a stage, None for none."""
+    reference is a frozen network, of a dpo stage the one it starts from, otherwise that of `base`. sheet and measure:
+    of a stage, its data and its reference, None for none.
+
+    base(stage): a network of another stage on whose results this one builds, None for none. inherit(network, base):
+    what a network without weights takes over from it.
+    """
 
     stages: Table
     network: Callable[[Stage], nn.Module]
     batches: Callable[[Stage, Data], Batches]
     loss: Callable[[Stage, nn.Module | None], Loss] = objective
-    sheet: Callable[[Stage], Sheet | None] = lambda _: None
-    measure: Callable[[Stage], Measure | None] = lambda _: None
+    sheet: Callable[[Stage, Data, nn.Module | None], Sheet | None] = lambda *_: None
+    measure: Callable[[Stage, Data, nn.Module | None], Measure | None] = lambda *_: None
+    base: Callable[[Stage], nn.Module | None] = lambda _: None
+    inherit: Callable[[nn.Module, nn.Module], None] = lambda *_: None
 
 
 def recipe(config: Config) -> Recipe:
@@ -47,6 +55,10 @@ def recipe(config: Config) -> Recipe:
         from sam3d_ros.train import toy
 
         return toy.RECIPE
+    if config in ("nano", "compact"):
+        from sam3d_ros.train.compact import recipe as compact
+
+        return compact.NANO_RECIPE if config == "nano" else compact.COMPACT_RECIPE
     if config == "published":
         from sam3d_ros.train import published
 

@@ -37,14 +37,14 @@ def sample(
     for tokens in (network.tokens(batch.inputs, keep, batch.size), None):
         predict = network.predict(tokens, batch.beside)
         predict = velocity_of_clean(predict, terms) if stage.clean else predict
-        branches.append(_with_numbers(predict, batch.size, device))
+        branches.append(with_numbers(predict, batch.size, device))
     generator = torch.Generator(device).manual_seed(seed)
     velocity = flow.guided(branches[0], branches[1], guidance)
     step = 1 / steps if stage.kind == "distil" else 0.0
     return flow.sample(velocity, draw_noise(batch.latents, generator), flow.time_steps(steps), step)
 
 
-def _with_numbers(predict: Predict, count: int, device: torch.device) -> flow.Velocity:
+def with_numbers(predict: Predict, count: int, device: torch.device) -> flow.Velocity:
     """The sampler's times are numbers, the networks' are (B,)."""
 
     def velocity(x: dict[str, Any], t: float, d: float) -> dict[str, Any]:

@@ -103,4 +103,6 @@ def measure(stage: Stage) -> Measure | None:
     return overlap
 
 
-RECIPE = Recipe(STAGES, network, batches, sheet=sheet, measure=measure)
+RECIPE = Recipe(
+    STAGES, network, batches, sheet=lambda stage, *_: sheet(stage), measure=lambda stage, *_: measure(stage)
+)

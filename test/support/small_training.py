@@ -64,7 +64,7 @@ def shared(name: str, folder: Path, accumulate: int, sharded: bool, stop: int | 
     """A stage of the toy; micro-batches of SHARED_SIZE, two to a step."""
     stage = toy.STAGES[name]
     stage = replace(stage, steps=SHARED_STEPS, batch=2 * SHARED_SIZE, warmup=1, ema=0.5, clip=0.1)
-    made = toy.batches(stage, Data(None, SHARED_SIZE, 0, 0))
+    made = toy.batches(stage, Data((), SHARED_SIZE, 0, 0))
     # Each process begins elsewhere: all must go on from the first one's weights.
     torch.manual_seed(int(os.environ.get("RANK", "0")))
     built = toy.network(stage)

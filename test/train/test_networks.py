@@ -136,7 +136,7 @@ def test_a_fresh_network_predicts_nothing() -> None:
 def test_the_toy_learns(tmp_path: Path) -> None:
     stage = replace(toy.STAGES["geometry-pre"], steps=30, batch=8)
     torch.manual_seed(0)
-    made = toy.batches(stage, Data(None, 8, 0, 0))
+    made = toy.batches(stage, Data((), 8, 0, 0))
     train(stage, toy.network(stage), objective(stage), made, tmp_path, every=Every(5, 1000, 1000))
     shape = [line["shape"] for line in read_lines(tmp_path / "log.jsonl")]
     assert shape[-1] < 0.6 * shape[0]
