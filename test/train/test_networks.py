@@ -66,7 +66,7 @@ def test_shape_without_pose_trains_the_shape_alone() -> None:
     """Sample 3 has no pose (its targets are NaN)."""
     network = stirred(GEOMETRY)
     terms = one(GEOMETRY, network, geometry_batch([3]))
-    assert float(terms["rotation"]) == float(terms["translation"]) == float(terms["scale"]) == 0
+    assert [terms[n].item() for n in ("rotation", "translation", "scale")] == [0, 0, 0]
     sum(terms.values()).backward()  # type: ignore[union-attr]
     for name, parameter in network.flow.named_parameters():
         if ".layout." in name:
@@ -152,6 +152,7 @@ def test_samples_have_the_latents_shapes_and_follow_the_seed(kind: str) -> None:
     assert not torch.equal(first["shape"], other["shape"])
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", ["geometry-swap", "texture-mid"])
 def test_the_published_size_takes_a_step_without_memory(name: str) -> None:
     """On the meta device: the same code with 24 blocks of width 1024, every shape checked, no number computed."""
