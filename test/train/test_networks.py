@@ -90,6 +90,19 @@ def test_training_computes_what_the_model_computes() -> None:
         assert torch.allclose(got[name][1:], unseen[name][1:], atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["geometry-swap", "texture-mid"])
+def test_compiled_networks_keep_their_names_and_results(name: str) -> None:
+    """Through torch.compile's capture, without its C++ compiler."""
+    stage = toy.STAGES[name]
+    plain, compiled = stirred(stage), stirred(stage)
+    compiled.compile(backend="eager")
+    batch = ToyBatches(name.startswith("texture"), pairs=False, size=2)(0)
+    terms, others = one(stage, plain, batch), one(stage, compiled, batch)
+    for n in terms:
+        assert torch.allclose(terms[n], others[n], rtol=1e-5)
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+
+
 def test_conditions_are_dropped_as_often_as_the_stage_says() -> None:
     stage = replace(GEOMETRY, p_uncond=0.2, p_no_pointmap=0.5)
     many = Batch({"shape": torch.zeros(20_000, 1)}, {}, None)
