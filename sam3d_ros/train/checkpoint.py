@@ -42,12 +42,10 @@ FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. position: micro-batches read by all processes together; the random numbers of each follow
-    from its number and the seed, so nothing else has to be kept. skipped: steps without a finite gradient.
-    """
+    """How far a run is. skipped: steps without a finite gradient. The place in the data and all random numbers follow
+    from step and seed, so nothing else has to be kept."""
 
     step: int = 0
-    position: int = 0
     skipped: int = 0
     seed: int = 0
     stage: Mapping[str, Any] = field(default_factory=dict)

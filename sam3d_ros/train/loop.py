@@ -87,7 +87,7 @@ def train(
 
     network: on the CPU, in fp32; parameters that the stage freezes lose their gradient. sheet and measure get it with
     the mean weights in evaluation mode without gradients, on every process. accumulate: micro-batches per process and
-    step. compiled: torch.compile, worth it on GPUs. sharded: FSDP instead of DDP where there are several
+    step. compiled: `network.compile()`, worth it on GPUs. sharded: FSDP instead of DDP where there are several
     processes. patience: steps in a row without finite gradient before giving up.
 
     Ctrl-C and SIGTERM end the run after the step at hand with a checkpoint. Raises Diverged (the message says at
@@ -170,7 +170,8 @@ class _Run:
     @property
     def first(self) -> int:
         """Number of this process's next micro-batch."""
-        return self.progress.position + self.accelerator.process_index
+        parts = self.accumulate * self.accelerator.num_processes
+        return self.progress.step * parts + self.accelerator.process_index
 
     def journal(self) -> Journal:
         return Journal(self.folder, self.stage.name, self.progress.step, self.stage.steps)
@@ -202,7 +203,6 @@ class _Run:
         self.progress = replace(
             self.progress,
             step=self.progress.step + 1,
-            position=self.progress.position + self.accumulate * self.accelerator.num_processes,
             skipped=self.progress.skipped + (not finite),
         )
         self._judge(finite, numbers)

@@ -33,9 +33,9 @@ class Times:
 class Shortcut:
     """Self-consistency (paper, distillation; Frans et al. 2024).
 
-    share: of every batch's samples that learn a step of two half steps; the rest learns flow matching.
-    finest: the smallest half step is 1 / finest, a power of 2. guidance: strength w in v_0 + w (v_c - v_0) of the
-    target, by latent; 1 (no guidance) for those without an entry. learning from 1 / finest is done at step size 0.
+    share: of the micro-batches that learn a step of two half steps; the rest learns flow matching. finest: the smallest
+    half step is 1 / finest, a power of 2; the steps learned are 1, 1/2, ... 2 / finest, so sampling in 4 needs at least
+    8. guidance: strength w in v_0 + w (v_c - v_0) of the target, by latent; those without an entry have none.
     """
 
     share: float = 0.25

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,6 +28,10 @@ class TextureNetwork(nn.Module):
         super().__init__()
         self.condition = ConditionEmbedder(condition_config)
         self.flow = TextureFlow(config)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """torch.compile of the flow; there is no forward."""
+        self.flow.compile(*args, **kwargs)
 
     def tokens(self, inputs: Mapping[str, Tensor], keep: Keep, count: int) -> Tensor:
         """(B, T, C) condition tokens, zeros for what is dropped."""

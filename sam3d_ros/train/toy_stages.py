@@ -29,7 +29,7 @@ def small(stage: Stage) -> Stage:
         ema=0.99 if stage.ema else None,
         frozen=learned + UNUSED + (UNUSED_IN_TEXTURE if texture else ()),
         beta=200.0 if stage.beta else None,
-        shortcut=replace(stage.shortcut, finest=4) if isinstance(stage.shortcut, Shortcut) else None,
+        shortcut=replace(stage.shortcut, finest=8) if isinstance(stage.shortcut, Shortcut) else None,
     )
 
 

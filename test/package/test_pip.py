@@ -61,7 +61,7 @@ def test_what_the_package_imports_is_required() -> None:
     requires = {normal(name) for name in required()}
     names = import_names() - sys.stdlib_module_names
     imported = {normal(d) for name in names - ros_packages(names) for d in by_module.get(name, [name])}
-    extras = pinned("data").keys() | pinned("model").keys()
+    extras = pinned("data").keys() | pinned("model").keys() | pinned("train").keys()
     assert imported - {normal(name) for name in OPTIONAL} <= requires | extras, (
         "imported, but not in setup.py"
     )

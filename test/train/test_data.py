@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from sam3d_ros.data.sets.iso import IsoSet
 from sam3d_ros.data.sets.pool import Pool
 from sam3d_ros.data.sets.shards import read_shard, write_shards
-from sam3d_ros.data.sources.procedural import Procedural
+from sam3d_ros.data.sources.source import Procedural
 from sam3d_ros.train.latent_folder import latent_batches, together
 from sam3d_ros.train.mixture import Mixture, ShardSet
 from sam3d_ros.train.published_stages import STAGES
@@ -39,7 +39,7 @@ def test_a_mixture_keeps_its_weights_and_every_sets_order() -> None:
 
 
 def test_shards_are_read_at_any_place_and_shuffled_anew_each_time(tmp_path: Path) -> None:
-    made = IsoSet(Pool([Procedural(2)]))
+    made = IsoSet(Pool([Procedural(5, 2, ("can", "box"))]))
     paths = write_shards(made, tmp_path, count=5, per_shard=3)
     shards = ShardSet(paths)
     first, second = ([shards(turn * 5 + i) for i in range(5)] for turn in (0, 1))

@@ -73,6 +73,7 @@ def test_it_learns_and_leaves_weights_curves_and_sheets(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").glob("events.*"))
 
 
+@pytest.mark.timeout(400)
 def test_killed_while_it_writes_it_goes_on_to_the_same_losses(tmp_path: Path) -> None:
     """SIGKILL as soon as the fourth checkpoint is being written; what is whole then is what the next run reads."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
