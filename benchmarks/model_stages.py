@@ -1,6 +1,8 @@
 """Wall seconds and peak memory of every stage at the published size, beside the plain form in the same run.
 
-    PYTHONPATH=. OMP_NUM_THREADS=2 python benchmarks/model_stages.py [--stages extraction geometry ...]
+    PYTHONPATH=. OMP_NUM_THREADS=2 python benchmarks/model_stages.py [--stages "geometry:four steps" ...]
+    PYTHONPATH=. python benchmarks/model_stages.py --count          # operations of both forms alone, seconds
+    PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/model_stages.py --depth 2      # two blocks of each network
 
 Random weights, fp32, voxels on the shell of a ball. The plain form is the arithmetic as the paper writes it: keys
 and values of the condition in every step and for both streams, guidance as a pass over all-zero condition
@@ -9,7 +11,8 @@ values at every vertex of the 257^3 grid. Both forms give the same result; the l
 
 Each stage is a process of its own, so that the peak memory (weights included) is its own: the kernel's high-water
 mark, reset before each form (Linux). Operations come from the same calls on torch's meta device. Wall seconds mean
-something on an otherwise idle machine only; the process's CPU seconds beside them tell whether it was.
+something on an otherwise idle machine only; the process's CPU seconds beside them tell whether it was. On a busy one
+`--depth` keeps width, tokens and voxels and takes fewer of the equal blocks: the ratio is what it tells.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,14 +197,23 @@ def extraction_stage(coords: np.ndarray) -> Stage:
     )
 
 
-def build(stage: str, device: str) -> Stage:
-    """A stage by its name, with the network and inputs on the device."""
+def with_depth(config: Any, depth: int) -> Any:
+    """A network's sizes with another number of blocks."""
+    if hasattr(config, "trunk"):
+        return replace(config, trunk=replace(config.trunk, depth=depth))
+    return replace(config, depth=depth)
+
+
+def build(stage: str, device: str, depth: int | None) -> Stage:
+    """A stage by its name, with the network (all blocks if depth is None) and inputs on the device."""
     name, _, size = stage.partition(":")
     coords = shell(int(size)) if size.isdigit() else None
     if name == "extraction":
         return extraction_stage(coords)  # type: ignore[arg-type]
     with torch.device(device):
-        net: Any = NETWORKS[name].build().eval().requires_grad_(False)
+        config = NETWORKS[name].config
+        net: Any = NETWORKS[name].build(with_depth(config, depth) if depth else config)
+    net.eval().requires_grad_(False)
 
     def put(*shape: int) -> Tensor:
         return torch.randn(*shape, device=device)
@@ -247,40 +259,50 @@ def difference(a: Any, b: Any) -> float:
     return max(float((x - y).abs().max() / y.abs().max()) for x, y in pairs)
 
 
-def measure(stage: str) -> None:
+def count(stage: str, depth: int | None) -> tuple[float, float]:
+    """Operations of both forms."""
+    forms = build(stage, "meta", depth)
+    found = []
+    for run in (forms.fast, forms.plain):
+        with FlopCounterMode(display=False) as counter:
+            run()
+        found.append(float(counter.get_total_flops()))
+    return found[0], found[1] / forms.plain_share
+
+
+def run_both(forms: Stage) -> list[str]:
+    """Cells of a row: wall seconds, CPU seconds, peak memory, difference."""
+    seconds: list[list[float]] = [[], []]
+    cpu: list[list[float]] = [[], []]
+    peaks, results = [0.0, 0.0], [None, None]
+    for _ in range(forms.repeat):
+        for i, run in enumerate((forms.fast, forms.plain)):
+            results[i] = None
+            peak_memory(reset=True)
+            share = forms.plain_share if i else 1.0
+            start, start_cpu = time.perf_counter(), time.process_time()
+            results[i] = run()
+            cpu[i].append((time.process_time() - start_cpu) / share)
+            seconds[i].append((time.perf_counter() - start) / share)
+            peaks[i] = max(peaks[i], peak_memory())
+    cells = []
+    for fast, plain in ([min(x) for x in seconds], [min(x) for x in cpu]):
+        cells += [f"{fast:.2f}", f"{plain:.2f}", f"{plain / fast:.2f}"]
+    cells += [f"{peak:.1f}" for peak in peaks]
+    return [*cells, f"{difference(*results):.0e}" if forms.plain_share == 1 else ""]
+
+
+@torch.no_grad()
+def measure(stage: str, depth: int | None, count_only: bool) -> None:
     """Print the row of one stage."""
     torch.manual_seed(0)
-    operations = ["", ""]
-    with torch.no_grad():
-        if not stage.startswith("extraction"):
-            on_meta = build(stage, "meta")
-            for i, run in enumerate((on_meta.fast, on_meta.plain)):
-                with FlopCounterMode(display=False) as counter:
-                    run()
-                share = on_meta.plain_share if i else 1.0
-                operations[i] = f"{counter.get_total_flops() / 1e12 / share:.2f}"
-        forms = build(stage, "cpu")
-        seconds: list[list[float]] = [[], []]
-        cpu: list[list[float]] = [[], []]
-        peaks, results = [0.0, 0.0], [None, None]
-        for _ in range(forms.repeat):
-            for i, run in enumerate((forms.fast, forms.plain)):
-                results[i] = None
-                peak_memory(reset=True)
-                share = forms.plain_share if i else 1.0
-                start, start_cpu = time.perf_counter(), time.process_time()
-                results[i] = run()
-                cpu[i].append((time.process_time() - start_cpu) / share)
-                seconds[i].append((time.perf_counter() - start) / share)
-                peaks[i] = max(peaks[i], peak_memory())
-    fast, plain = min(seconds[0]), min(seconds[1])
-    error = f"{difference(*results):.0e}" if forms.plain_share == 1 else ""
-    print(
-        f"| {stage} | {operations[0]} | {operations[1]} | {fast:.2f} | {plain:.2f} | {plain / fast:.2f} | "
-        f"{min(cpu[0]):.2f} | {min(cpu[1]):.2f} | {min(cpu[1]) / min(cpu[0]):.2f} | "
-        f"{peaks[0]:.1f} | {peaks[1]:.1f} | {error} |",
-        flush=True,
-    )
+    cells = [stage, "", "", ""]
+    if not stage.startswith("extraction"):
+        fast, plain = count(stage, depth)
+        cells[1:] = [f"{fast / 1e12:.2f}", f"{plain / 1e12:.2f}", f"{plain / fast:.2f}"]
+    if not count_only:
+        cells += run_both(build(stage, "cpu", depth))
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -288,18 +310,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--stages", nargs="+", default=list(STAGES), metavar="NAME:SIZE")
-    stages = parser.parse_args().stages
-    if len(stages) == 1:
-        measure(stages[0])
+    parser.add_argument("--depth", type=int, help="blocks of every network instead of all")
+    parser.add_argument("--count", action="store_true", help="operations alone")
+    arguments = parser.parse_args()
+    if len(arguments.stages) == 1:
+        measure(arguments.stages[0], arguments.depth, arguments.count)
         return
-    print(
-        f"{torch.get_num_threads()} threads\n"
-        "| stage | TFLOP | plain | s | plain | ratio | CPU s | plain | ratio | peak GiB | plain | difference |\n"
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-        flush=True,
-    )
-    for stage in stages:
-        subprocess.run([sys.executable, __file__, "--stages", stage], check=True)
+    heads = ["stage", "TFLOP", "plain", "ratio"]
+    if not arguments.count:
+        heads += ["s", "plain", "ratio", "CPU s", "plain", "ratio", "peak GiB", "plain", "difference"]
+    print(f"{torch.get_num_threads()} threads\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
+    options = ["--count"] * arguments.count + (["--depth", str(arguments.depth)] if arguments.depth else [])
+    for stage in arguments.stages:
+        subprocess.run([sys.executable, __file__, "--stages", stage, *options], check=True)
 
 
 if __name__ == "__main__":

@@ -47,16 +47,28 @@ def decoder(name, coords):
         return NETWORKS[name].build(), inputs
 
 
-def test_four_geometry_steps():
-    """Keys and values once, and four equal steps."""
-    with torch.device("meta"), torch.no_grad():
-        net = NETWORKS["geometry"].build()
-        x = {n: torch.empty(1, net.config.tokens[n], c) for n, c in net.config.channels.items()}
-        with FlopCounterMode(display=False) as once:
-            context = net.prepare(torch.empty(1, 7528, 1024))
-        with FlopCounterMode(display=False) as step:
-            net(x, torch.empty(1), torch.empty(1), context)
-    assert once.get_total_flops() + 4 * step.get_total_flops() < 32e12
+def operations(run):
+    """What a call costs, and its result."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        result = run()
+    return counter.get_total_flops(), result
+
+
+def test_geometry():
+    """Keys and values once and four equal steps; guidance's step without a condition; the layout alone."""
+    with torch.device("meta"):
+        net = NETWORKS["geometry"].build().requires_grad_(False)
+        c = net.config
+        x = {n: torch.empty(1, c.tokens[n], channels) for n, channels in c.channels.items()}
+        t, condition = torch.empty(1), torch.empty(1, 7528, 1024)
+        kept = torch.empty(c.depth, 2, 1, c.heads, 4096, c.width // c.heads)
+        once, context = operations(lambda: net.prepare(condition))
+        step, _ = operations(lambda: net(x, t, t, context))
+        unconditional, _ = operations(lambda: net(x, t, t, None))
+        layout, _ = operations(lambda: net.layout_velocity(x, t, t, condition, kept))
+    assert once + 4 * step < 32e12
+    assert unconditional < 4.2e12
+    assert layout < 0.06e12
 
 
 @pytest.mark.parametrize(
