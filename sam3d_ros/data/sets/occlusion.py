@@ -60,10 +60,9 @@ class FlyingOcclusions:
         fills = np.exp(rng.uniform(np.log(0.25), np.log(0.8), 2))
         # The occluder's middle within the target's sphere, otherwise it rarely hides anything.
         aside = middle + rng.uniform(-0.5, 0.5, 2) * fills[0]
-        back = Alone(below.model, in_view(below.model, any_rotation(rng), fills[0], middle), light)
-        front = Alone(above.model, in_view(above.model, any_rotation(rng), fills[1], aside), light)
-        views = [layer.seen(VIEW, antialias=False) for layer in (back, front)]
-        M_obj, M_occ = (seen.labels == 1 for seen in views)
+        back = Alone(below, in_view(below.model, any_rotation(rng), fills[0], middle), light)
+        front = Alone(above, in_view(above.model, any_rotation(rng), fills[1], aside), light)
+        M_obj, M_occ = (np.isfinite(layer.depth(VIEW)) for layer in (back, front))
         M_vis = M_obj & ~M_occ
         if take_occluder:
             if M_occ.sum() < LEAST * M_occ.size:
@@ -74,7 +73,7 @@ class FlyingOcclusions:
         view_mask = M_occ if take_occluder else M_vis
         background = self.backgrounds.draw(rng)
         camera = crop_camera(VIEW, view_mask)
-        crops = [layer.seen(camera, antialias=False) for layer in (back, front)]
+        views, crops = ([layer.seen(c, antialias=False) for layer in (back, front)] for c in (VIEW, camera))
         M_crop_obj, M_crop_occ = (seen.labels == 1 for seen in crops)
         nothing: Float = np.full((POINTS, POINTS), np.nan, np.float32)
         return Sample(
