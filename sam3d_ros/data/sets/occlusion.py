@@ -20,6 +20,8 @@ LEAST = 0.002
 """|M_vis| / |I|."""
 OCCLUDER_SHARE = 1 / 3
 """Samples whose target is the occluder, with its complete mask, so that a target is not always occluded."""
+PER_GROUP = 16
+"""Samples until the pool moves on by an object; the paper has 19 per mesh."""
 TRIES = 100
 
 
@@ -34,7 +36,7 @@ def keeps(mask_visible: Bool, mask_object: Bool) -> bool:
 
 @dataclass(frozen=True)
 class FlyingOcclusions:
-    """Sample i shows objects of group i // 4."""
+    """Sample i shows objects of group i // 16."""
 
     pool: Pool
     seed: int = 0
@@ -54,7 +56,7 @@ class FlyingOcclusions:
         raise RuntimeError(f"{self.name}: {TRIES} drawings of sample {index} broke the rules of visibility")
 
     def _try(self, index: int, take_occluder: bool, rng: np.random.Generator) -> Sample | None:
-        below, above = self.pool.draw(index // 4, 2, rng)
+        below, above = self.pool.draw(index // PER_GROUP, 2, rng)
         light = any_light(rng)
         middle = rng.uniform(-0.25, 0.25, 2)
         fills = np.exp(rng.uniform(np.log(0.25), np.log(0.8), 2))
