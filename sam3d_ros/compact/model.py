@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
@@ -28,20 +28,24 @@ ORDER = ("shape", "rotation", "translation", "scale")
 @dataclass(frozen=True)
 class Sampling:
     """steps of the flow and `rescale` of their times (`flow.time_steps`). shortcut: whether the network is told the
-    size of its steps, as after distillation. candidates: seeds per object; their mean is the answer. level: added to
-    the mean distance, in units of the truncation, before its zero is taken."""
+    size of its steps, as after distillation. candidates: seeds per object. pick: whether the answer is their mean, or
+    the best of them by how well it explains what was seen. level: added to the distance, in units of the truncation,
+    before its zero is taken."""
 
     steps: int = 4
     rescale: float = 1.0
     shortcut: bool = False
     candidates: int = 1
+    pick: Literal["mean", "best"] = "mean"
     level: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises InputError for fewer than one step or candidate."""
+        """Raises InputError for fewer than one step or candidate, or an unknown `pick`."""
         if self.steps < 1 or self.candidates < 1:
             raise InputError("a sampling needs at least one step and one candidate")
+        if self.pick not in ("mean", "best"):
+            raise InputError(f"pick is mean or best, not {self.pick!r}")
 
 
 TEXTURE_ORDER = ("distance", "colour")
@@ -56,6 +60,11 @@ class Shape:
     grid: Grid
     distance: Float
     layout: Mapping[str, Float]
+
+    def candidate(self, index: int) -> Shape:
+        """One seed's answer alone."""
+        own = slice(index, index + 1)
+        return Shape(self.grid, self.distance[own], {name: value[own] for name, value in self.layout.items()})
 
     def mesh(self, level: float) -> Mesh:
         """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
