@@ -163,7 +163,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--distro", choices=("kilted", "jazzy"), default="kilted")
     parser.add_argument("--venv", type=Path, help="default: .venv, or .venv-jazzy")
-    parser.add_argument("--extra", action="append", default=[], choices=("test", "lint", "model", "train", "data"))
+    parser.add_argument(
+        "--extra", action="append", default=[], choices=("test", "lint", "model", "train", "data")
+    )
     args = parser.parse_args()
     low, high = SUPPORTED
     if not low <= sys.version_info[:2] <= high:

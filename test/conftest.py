@@ -15,4 +15,3 @@ def tiny_compact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_compact import make
 
     return make(tmp_path_factory.mktemp("engines") / "compact").folder
-

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from sam3d_ros.data.sources.procedural import Procedural
 
 from sam3d_ros.data.sets.iso import IsoSet
 from sam3d_ros.data.sets.pool import Pool
 from sam3d_ros.data.sets.shards import read_shard, write_shards
-from sam3d_ros.data.sources.procedural import Procedural
 from sam3d_ros.train.latent_folder import latent_batches, together
 from sam3d_ros.train.mixture import Mixture, ShardSet
 from sam3d_ros.train.published_stages import STAGES
