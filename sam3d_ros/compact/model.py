@@ -19,7 +19,7 @@ from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
 from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.runtime.backend import Backend, Engine, arrays
 from sam3d_ros.runtime.bundle import Bundle
-from sam3d_ros.types import Float, InputError, Mesh
+from sam3d_ros.types import Float, InputError, Mesh, UInt8
 
 ORDER = ("shape", "rotation", "translation", "scale")
 """Latents in the order in which noise is drawn and graphs name them."""
@@ -82,15 +82,16 @@ class Refined:
     colour: Float
 
     def mesh(self, level: float) -> Mesh:
-        """Closed mesh in the view frame, m, with the colours of its vertices. Raises MeshError where nothing is
-        inside."""
-        mesh = surface(self.distance + np.float32(level), self.grid)
-        index = (mesh.vertices - self.colour_grid.origin) / self.colour_grid.spacing
+        """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
+        return surface(self.distance + np.float32(level), self.grid)
+
+    def colors_at(self, points: Float) -> UInt8:
+        """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""
+        index = (points - self.colour_grid.origin) / self.colour_grid.spacing
         values = [
             ndimage.map_coordinates(channel, index.T, order=1, mode="nearest") for channel in self.colour
         ]
-        colors = np.clip(np.rint((np.stack(values, axis=1) + 1) * 127.5), 0, 255).astype(np.uint8)
-        return Mesh(mesh.vertices, mesh.faces, colors)
+        return np.clip(np.rint((np.stack(values, axis=1) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 class CompactModel:
