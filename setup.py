@@ -134,7 +134,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["sam3d_ros", "sam3d_ros.*"]),
     data_files=bundles(),
-    package_data={"sam3d_ros": ["**/*.js", "**/*.css", "**/*.html", "**/*.LICENSE"]},
+    package_data={"sam3d_ros": ["**/*.js", "**/*.css", "**/*.html", "**/*.LICENSE", "**/*.npz"]},
     install_requires=REQUIRES,
     extras_require={name: pinned(name) for name in ("data", "model", "train", "test", "lint")},
     entry_points={"console_scripts": ["sam3d = sam3d_ros.cli:main"]},

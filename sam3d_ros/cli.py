@@ -20,7 +20,9 @@ def reconstruct(
     scene: str,
     out: Path,
     image: int | None = None,
-    method: Literal["extrude", "hull", "mirror"] = "extrude",
+    method: Literal["auto", "compact", "extrude", "hull", "mirror"] = "auto",
+    model: str = "compact",
+    threads: int = 0,
 ) -> int:
     """Reconstruct every mask of a folder in the BOP layout; writes meshes and result.json.
 
@@ -29,11 +31,20 @@ def reconstruct(
         scene: name of the scene's folder, for example 000001.
         out: folder for result.json, scene.glb and one GLB and PLY per object; made where it is missing.
         image: only this image; all of the scene by default.
-        method: how the hidden side is completed.
+        method: how the hidden side is completed; auto is compact where its bundle is found, else extrude.
+        model: bundle of the method compact: a name that `sam3d models` lists, or a folder.
+        threads: of the model; 0 for one per core.
     """
+    from sam3d_ros.methods.settings import Settings
     from sam3d_ros.reconstruct_folder import run
+    from sam3d_ros.types import InputError
 
-    return run(bop, scene, out, image, method)
+    try:
+        settings = Settings(method=method, model=model, threads=threads)
+    except InputError as error:
+        print(f"sam3d reconstruct: {error}", file=sys.stderr)
+        return 2
+    return run(bop, scene, out, image, settings)
 
 
 def evaluate(
@@ -51,7 +62,8 @@ def evaluate(
     Args:
         bop: dataset folder in the BOP layout, with models.
         split: a standard split instead: procedural-heldout, procedural-unseen-classes, tabletop-clutter.
-        method: names with commas between them: hull, extrude, mirror, mean, predictions.
+        method: names with commas between them: compact, hull, extrude, mirror, mean, predictions; and variants of
+            the first, as compact:steps=25:candidates=4 (docs/evaluation.md).
         predictions: folder with result.json of somebody else's method, judged beside the others.
         out: folder for the results; out/evaluate/NAME by default. The same command again continues there.
         views: how many views of a split; 200 by default.

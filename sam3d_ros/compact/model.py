@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
@@ -19,7 +19,7 @@ from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
 from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.runtime.backend import Backend, Engine, arrays
 from sam3d_ros.runtime.bundle import Bundle
-from sam3d_ros.types import Float, InputError, Mesh
+from sam3d_ros.types import Float, InputError, Mesh, UInt8
 
 ORDER = ("shape", "rotation", "translation", "scale")
 """Latents in the order in which noise is drawn and graphs name them."""
@@ -28,20 +28,24 @@ ORDER = ("shape", "rotation", "translation", "scale")
 @dataclass(frozen=True)
 class Sampling:
     """steps of the flow and `rescale` of their times (`flow.time_steps`). shortcut: whether the network is told the
-    size of its steps, as after distillation. candidates: seeds per object; their mean is the answer. level: added to
-    the mean distance, in units of the truncation, before its zero is taken."""
+    size of its steps, as after distillation. candidates: seeds per object. pick: whether the answer is their mean, or
+    the best of them by how well it explains what was seen. level: added to the distance, in units of the truncation,
+    before its zero is taken."""
 
     steps: int = 4
     rescale: float = 1.0
     shortcut: bool = False
     candidates: int = 1
+    pick: Literal["mean", "best"] = "mean"
     level: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises InputError for fewer than one step or candidate."""
+        """Raises InputError for fewer than one step or candidate, or an unknown `pick`."""
         if self.steps < 1 or self.candidates < 1:
             raise InputError("a sampling needs at least one step and one candidate")
+        if self.pick not in ("mean", "best"):
+            raise InputError(f"pick is mean or best, not {self.pick!r}")
 
 
 TEXTURE_ORDER = ("distance", "colour")
@@ -56,6 +60,11 @@ class Shape:
     grid: Grid
     distance: Float
     layout: Mapping[str, Float]
+
+    def candidate(self, index: int) -> Shape:
+        """One seed's answer alone."""
+        own = slice(index, index + 1)
+        return Shape(self.grid, self.distance[own], {name: value[own] for name, value in self.layout.items()})
 
     def mesh(self, level: float) -> Mesh:
         """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
@@ -73,15 +82,16 @@ class Refined:
     colour: Float
 
     def mesh(self, level: float) -> Mesh:
-        """Closed mesh in the view frame, m, with the colours of its vertices. Raises MeshError where nothing is
-        inside."""
-        mesh = surface(self.distance + np.float32(level), self.grid)
-        index = (mesh.vertices - self.colour_grid.origin) / self.colour_grid.spacing
+        """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
+        return surface(self.distance + np.float32(level), self.grid)
+
+    def colors_at(self, points: Float) -> UInt8:
+        """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""
+        index = (points - self.colour_grid.origin) / self.colour_grid.spacing
         values = [
             ndimage.map_coordinates(channel, index.T, order=1, mode="nearest") for channel in self.colour
         ]
-        colors = np.clip(np.rint((np.stack(values, axis=1) + 1) * 127.5), 0, 255).astype(np.uint8)
-        return Mesh(mesh.vertices, mesh.faces, colors)
+        return np.clip(np.rint((np.stack(values, axis=1) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 class CompactModel:

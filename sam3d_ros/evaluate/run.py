@@ -28,6 +28,7 @@ from sam3d_ros.evaluate.predictions import Predictions
 from sam3d_ros.evaluate.source import BopSource, Shot, Target
 from sam3d_ros.evaluate.splits import SplitSource
 from sam3d_ros.evaluate.summary import Row
+from sam3d_ros.evaluate.variants import Variant, is_variant
 from sam3d_ros.evaluate.workers import run_tasks
 from sam3d_ros.mesh.export import write_atomic
 from sam3d_ros.types import InputError
@@ -53,7 +54,9 @@ class Plan:
         """What a run must share to be continued; the number of views is not part of it."""
         place = str(self.source.folder.resolve()) if isinstance(self.source, BopSource) else self.source.name
         files = Predictions(self.predictions).fingerprint if self.predictions else None
-        return {"metrics": VERSION, "source": place, "methods": list(self.methods), "predictions": files}
+        models = {name: Variant.parse(name).fingerprint for name in self.methods if is_variant(name)}
+        settings = {"metrics": VERSION, "source": place, "methods": list(self.methods), "predictions": files}
+        return settings | ({"models": models} if models else {})
 
 
 def judge_view(plan: Plan, key: str) -> list[Row]:

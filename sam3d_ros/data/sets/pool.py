@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from sam3d_ros.data.objects import ObjectModel, dress
+from sam3d_ros.data.render import SceneRenderer
+from sam3d_ros.data.scene import Light, PlacedObject, Scene
 from sam3d_ros.data.sources.random_urdfs import NAME as RANDOM_URDFS
 from sam3d_ros.data.sources.source import ObjectSource
 from sam3d_ros.types import InputError
@@ -20,6 +23,12 @@ class Drawn:
 
     key: tuple[str, int]
     model: ObjectModel
+
+    @cached_property
+    def renderer(self) -> SceneRenderer:
+        """Of the object (label 1) by itself, its frame being the world; made once for all pictures it is pasted in."""
+        overhead = Light(np.array([0.0, 0.0, 1.0]))
+        return SceneRenderer(Scene((PlacedObject(1, self.model, np.eye(4)),), (), overhead))
 
 
 @dataclass(frozen=True)

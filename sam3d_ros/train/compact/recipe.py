@@ -1,4 +1,4 @@
-"""The compact model as a recipe of `sam3d train`, in two sizes: `nano` trains on a CPU in hours, `compact` on one GPU."""
+"""The compact model as a recipe of `sam3d train`: `nano` trains on a CPU in hours, `compact` on one GPU."""
 
 from __future__ import annotations
 
