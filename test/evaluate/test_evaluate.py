@@ -135,7 +135,9 @@ def test_predictions_of_others_are_judged_like_our_own(bop, judged, tmp_path):
     files = tmp_path / "predictions"
     assert reconstruct_folder.run(bop, "000001", files / "000001", method="hull") == 0
     assert call(bop, method="", predictions=files, out=tmp_path / "out") == 0
-    hull, read = (json.loads((out / "summary.json").read_text())["methods"] for out in (judged, tmp_path / "out"))
+    hull, read = (
+        json.loads((out / "summary.json").read_text())["methods"] for out in (judged, tmp_path / "out")
+    )
     for name in ("viou", "f1", "add_s", "shape_f1", "icp_rot_deg"):
         ours, theirs = hull["hull"][name]["mean"], read["predictions"][name]["mean"]
         assert theirs == pytest.approx(ours, rel=0.02), name
