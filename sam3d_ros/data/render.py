@@ -9,18 +9,15 @@ for each pixel on an edge, which a tenth of the pixels of a cluttered table are.
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, Protocol
 
-import cv2
 import numpy as np
 from embreex.mesh_construction import TriangleMesh  # type: ignore[import-untyped]
 from embreex.rtcore_scene import EmbreeScene  # type: ignore[import-untyped]
 
-from sam3d_ros.data.room import Quad
+from sam3d_ros.data.rays import box_corners, pixel_rays, quad_colors, ray_starts, window_of
 from sam3d_ros.data.scene import Light, Scene, world_vertices
 from sam3d_ros.data.srgb import linear_from_srgb, srgb_from_linear
 from sam3d_ros.perception.frames import apply, inverse
@@ -142,7 +139,7 @@ class SceneRenderer:
         self._light, self._objects = scene.light, scene.objects
         self._tree = _tree(np.concatenate(vertices), np.concatenate(faces))
         # A room fills the picture; objects alone only the window around their boxes.
-        self._boxes = None if scene.room else np.concatenate([_corners(v) for v in vertices])
+        self._boxes = None if scene.room else np.concatenate([box_corners(v) for v in vertices])
         self._object_trees: dict[int, EmbreeScene] = {}
 
     def render(self, camera: Camera, T_world_cam: Float, antialias: bool = True) -> Rendered:
@@ -153,8 +150,8 @@ class SceneRenderer:
         subpixels where `antialias`. Raises InputError for a camera with distortion.
         """
         window = self._window(camera, T_world_cam)
-        rays = _rays(camera).reshape(camera.height, camera.width, 3)[window]
-        shape, rays_cam = (rays.shape[0], rays.shape[1]), rays.reshape(-1, 3)
+        shown = pixel_rays(camera).reshape(camera.height, camera.width, 3)[window]
+        shape, rays_cam = (shown.shape[0], shown.shape[1]), shown.reshape(-1, 3)
         hits = self._trace(rays_cam, T_world_cam)
         linear = hits.color.reshape(*shape, 3)
         if antialias:
@@ -179,9 +176,9 @@ class SceneRenderer:
     def outlines(self, camera: Camera, T_world_cam: Float) -> tuple[Float, Int]:
         """Depth (H, W) float32 m and labels (H, W) uint16 of `render`, without colours: a third of the work."""
         window = self._window(camera, T_world_cam)
-        rays = _rays(camera).reshape(camera.height, camera.width, 3)[window]
+        rays = pixel_rays(camera).reshape(camera.height, camera.width, 3)[window]
         directions = rays.reshape(-1, 3) @ T_world_cam[:3, :3].T.astype(np.float32)
-        answer = self._tree.run(_origins(T_world_cam, len(directions)), directions, output=True)
+        answer = self._tree.run(ray_starts(T_world_cam, len(directions)), directions, output=True)
         face, found = answer["primID"], answer["primID"] >= 0
         depth = np.full((camera.height, camera.width), np.nan, np.float32)
         labels = np.zeros((camera.height, camera.width), np.uint16)
@@ -199,24 +196,24 @@ class SceneRenderer:
         """Rows and columns beyond which there is nothing; at least one pixel."""
         if self._boxes is None:
             return slice(0, camera.height), slice(0, camera.width)
-        rows, columns = _window(apply(inverse(T_world_cam), self._boxes), camera)
+        rows, columns = window_of(apply(inverse(T_world_cam), self._boxes), camera)
         top, left = min(rows.start, camera.height - 1), min(columns.start, camera.width - 1)
         return slice(top, max(rows.stop, top + 1)), slice(left, max(columns.stop, left + 1))
 
     def silhouettes(self, camera: Camera, T_world_cam: Float) -> dict[int, Bool]:
         """Per label the (H, W) pixels the object would cover if nothing stood before it."""
         shape = (camera.height, camera.width)
-        rays = _rays(camera).reshape(*shape, 3)
+        rays = pixel_rays(camera).reshape(*shape, 3)
         silhouettes: dict[int, Bool] = {}
         for placed in self._objects:
             pixels = np.zeros(shape, bool)
-            window = _window(apply(inverse(T_world_cam), world_vertices(placed)), camera)
+            window = window_of(apply(inverse(T_world_cam), world_vertices(placed)), camera)
             directions = rays[window].reshape(-1, 3) @ T_world_cam[:3, :3].T.astype(np.float32)
             if len(directions):
                 if placed.label not in self._object_trees:
                     self._object_trees[placed.label] = _tree(world_vertices(placed), placed.model.mesh.faces)
                 tree = self._object_trees[placed.label]
-                hits = tree.run(_origins(T_world_cam, len(directions)), directions)
+                hits = tree.run(ray_starts(T_world_cam, len(directions)), directions)
                 pixels[window] = (hits >= 0).reshape(pixels[window].shape)
             silhouettes[placed.label] = pixels
         return silhouettes
@@ -224,7 +221,7 @@ class SceneRenderer:
     def _trace(self, rays_cam: Float, T_world_cam: Float) -> _Hits:
         """Where rays (N, 3) through the optical centre end, and what colour is there."""
         directions = rays_cam @ T_world_cam[:3, :3].T.astype(np.float32)
-        answer = self._tree.run(_origins(T_world_cam, len(directions)), directions, output=True)
+        answer = self._tree.run(ray_starts(T_world_cam, len(directions)), directions, output=True)
         found = answer["primID"] >= 0
         if found.all():
             return self._surface(answer, directions, T_world_cam)
@@ -233,7 +230,7 @@ class SceneRenderer:
 
     def _surface(self, answer: Mapping[str, Float], directions: Float, T_world_cam: Float) -> _Hits:
         """What is where rays met something: triangles, places in them and distances as Embree gives them."""
-        origins = _origins(T_world_cam, len(directions))
+        origins = ray_starts(T_world_cam, len(directions))
         face = answer["primID"]
         count = len(face)
         normal, albedo = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
@@ -250,7 +247,7 @@ class SceneRenderer:
         for index, (quad, image) in enumerate(self._quads):
             here = np.flatnonzero(room_face == index)
             if len(here):
-                albedo[here] = _sample(quad, image, points[here])
+                albedo[here] = quad_colors(quad, image, points[here])
                 normal[here] = quad.normal
         facing = np.einsum("ij,ij->i", normal, directions)
         normal[facing > 0] *= -1
@@ -309,61 +306,10 @@ def _padded(part: Rendered, camera: Camera, window: tuple[slice, slice]) -> Rend
     return Rendered(depth_m=around(part.depth_m, np.nan), **rest)
 
 
-def _corners(vertices: Float) -> Float:
-    """(8, 3) corners of the box around vertices (V, 3)."""
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    return np.array(list(itertools.product(*zip(low, high, strict=True))))
-
-
 def _tree(vertices: Float, faces: Int) -> EmbreeScene:
     tree = EmbreeScene()
     TriangleMesh(tree, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
     return tree
-
-
-def _origins(T_world_cam: Float, count: int) -> Float:
-    """(count, 3) float32: Embree wants a start for every ray, here the optical centre."""
-    origins = np.empty((count, 3), np.float32)
-    origins[:] = T_world_cam[:3, 3]
-    return origins
-
-
-def _window(points_cam: Float, camera: Camera) -> tuple[slice, slice]:
-    """Rows and columns around the projection of points (N, 3); all where a point is not before the lens."""
-    x, y, z = points_cam.T
-    if z.min() < 1e-3:
-        return slice(0, camera.height), slice(0, camera.width)
-    u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
-    columns = np.clip([np.floor(u.min()), np.ceil(u.max()) + 1], 0, camera.width).astype(int)
-    rows = np.clip([np.floor(v.min()), np.ceil(v.max()) + 1], 0, camera.height).astype(int)
-    return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
-
-
-@lru_cache(maxsize=4)
-def _rays(camera: Camera) -> Float:
-    """(H W, 3) float32 directions through pixel centres with z = 1, so that the distance along them is
-    depth."""
-    if camera.distortion_model and any(camera.distortion):
-        raise InputError("the renderer makes rectified pictures: the camera must have no distortion")
-    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    x, y = (u.ravel() - camera.cx) / camera.fx, (v.ravel() - camera.cy) / camera.fy
-    rays = np.stack([x, y, np.ones_like(x)], axis=1).astype(np.float32)
-    rays.flags.writeable = False
-    return rays
-
-
-def _sample(quad: Quad, image: Float, points: Float) -> Float:
-    """(N, 3) bilinear colours of the quad's image at world points on it."""
-    relative = points - quad.corner.astype(np.float32)
-    along = [relative @ (edge / (edge @ edge)).astype(np.float32) for edge in (quad.u, quad.v)]
-    columns, rows = along[0] * image.shape[1] - 0.5, along[1] * image.shape[0] - 0.5
-    # cv2.remap takes at most 32767 rows; a long column of points is folded into a picture.
-    width = 4096
-    padding = -len(points) % width
-    maps = [np.pad(m, (0, padding)).reshape(-1, width) for m in (columns, rows)]
-    colors = cv2.remap(image, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    sampled: Float = np.asarray(colors, np.float32).reshape(-1, 3)[: len(points)]
-    return sampled
 
 
 def _edges(linear: Float, hits: _Hits, shape: tuple[int, int]) -> Bool:
