@@ -56,6 +56,7 @@ def evaluate(
     views: int | None = None,
     workers: int = 2,
     report: bool = True,
+    aligned: bool = True,
 ) -> int:
     """Measure methods against ground truth: one table, summary.json and a page with cases to look at.
 
@@ -69,10 +70,11 @@ def evaluate(
         views: how many views of a split; 200 by default.
         workers: processes.
         report: also write report.html.
+        aligned: also the metrics that need ICP; without them a run takes a fifth of the time.
     """
     from sam3d_ros.evaluate.command import run
 
-    return run(bop, split, method, predictions, out, views, workers, report)
+    return run(bop, split, method, predictions, out, views, workers, report, aligned)
 
 
 def train(
