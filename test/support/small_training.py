@@ -25,7 +25,7 @@ from sam3d_ros.train.stages import Stage
 STAGE = Stage(
     "small", {"numbers": 1.0}, (), {"sum": 1.0}, steps=12, batch=8, learning_rate=1e-2, warmup=2, ema=0.9
 )
-SHARED = {"geometry-swap": False, "texture-pre": False, "geometry-distil": True}
+SHARED = {"geometry-swap": False, "geometry-distil": True}
 """Stages of the toy that two processes run, and whether sharded (FSDP)."""
 SHARED_STEPS, SHARED_SIZE = 4, 4
 

