@@ -145,6 +145,34 @@ def train(
     return run(stage, config, options)
 
 
+def train_data(
+    out: tyro.conf.Positional[Path],
+    packs: tuple[Path, ...] = (),
+    config: Literal["nano", "compact"] = "nano",
+    first: int = 0,
+    step: int = 1,
+    stop: int = 1000,
+    seed: int = 0,
+    fine: bool = True,
+) -> int:
+    """Fill a folder with training scenes for the compact model: tables with objects, seen through the robot's own
+    pipeline, of nothing that evaluation uses. Stopped at any time, the same command goes on.
+
+    Args:
+        out: folder for scenes, looks, objects and fine.
+        packs: objects from `sam3d data prepare` beside the procedural ones.
+        config: whose grids and pictures.
+        first: number of the first scene; with --step for several processes or machines at work in the same folder.
+        step: distance between two scenes of this process.
+        stop: one more than the last scene; a scene has about 50 examples.
+        seed: of everything random.
+        fine: make what the texture stages learn too.
+    """
+    from sam3d_ros.train.compact.data_command import run
+
+    return run(out, packs, config, first, step, stop, seed, fine)
+
+
 def doctor() -> int:
     """Say what of this machine the package can use, and how to get what is missing."""
     from sam3d_ros.doctor import run
@@ -218,9 +246,9 @@ def dispatch(argv: list[str]) -> int:
     from sam3d_ros.model.convert_command import convert
 
     parts = (
-        reconstruct, evaluate, train, convert, models, doctor, demo, data, node, camera, replay,
+        reconstruct, evaluate, train, train_data, convert, models, doctor, demo, data, node, camera, replay,
     )  # fmt: skip
-    commands = {f.__name__: f for f in parts}
+    commands = {f.__name__.replace("_", "-"): f for f in parts}
     code = tyro.extras.subcommand_cli_from_dict(
         commands,
         prog="sam3d",

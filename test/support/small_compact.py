@@ -81,10 +81,10 @@ def write(folder: Path, scenes: int, each: int, fine: bool = False, first: int =
     return folder
 
 
-def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
+def shaken(network: nn.Module, seed: int = 0, by: float = 0.05) -> nn.Module:
     """Every parameter moved a little: layers that begin at zero take part too."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+            parameter += by * torch.randn(parameter.shape, generator=generator)
     return network

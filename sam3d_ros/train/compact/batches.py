@@ -14,11 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from sam3d_ros.train.compact.kinds import Kind, kinds_of
-from sam3d_ros.train.compact.store import QUANTISED
+from sam3d_ros.train.compact.store import QUANTISED, Arrays, load
 from sam3d_ros.train.reader import start_worker
 from sam3d_ros.types import InputError
 
-Arrays = dict[str, NDArray[Any]]
 EVERY_KIND = set(get_args(Kind))
 AT_ONCE = 24
 """Scenes that are mixed with each other."""
@@ -122,12 +121,6 @@ class _Shared(IterableDataset[dict[str, Tensor]]):
         info = get_worker_info()
         assert info is not None, "a worker"
         return self.scenes._batches(self.first + self.step * info.id, self.step * info.num_workers)
-
-
-def load(path: Path) -> Arrays:
-    """The arrays of one file; nothing in it is executed."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 def _fine(path: Path) -> Path:

@@ -17,8 +17,7 @@ from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.compact.lift import cells_of
 from sam3d_ros.data.distance import DistanceVolume
 from sam3d_ros.perception.frames import apply, inverse
-from sam3d_ros.train.compact.batches import load
-from sam3d_ros.train.compact.store import pack, save, unpack_object
+from sam3d_ros.train.compact.store import load, pack, save, unpack_object
 from sam3d_ros.types import Float, UInt8
 
 SAMPLES = 12_000
@@ -90,12 +89,19 @@ def fine_example(
     }
 
 
-def fill(folder: Path, side: int, progress: Callable[[str, int], None] | None = None) -> None:
-    """Make fine/NUMBER.npz for every scene of a training folder that has none, in the order of its examples."""
+def fill(
+    folder: Path,
+    side: int,
+    progress: Callable[[str, int], None] | None = None,
+    first: int = 0,
+    step: int = 1,
+) -> None:
+    """Make fine/NUMBER.npz for scenes first, first + step, ... of a training folder that have none, in the order of
+    their examples."""
     things = ColouredObjects(folder / "objects")
     for path in sorted((folder / "scenes").glob("*.npz")):
         target = folder / "fine" / path.name
-        if target.exists():
+        if int(path.stem) < first or (int(path.stem) - first) % step or target.exists():
             continue
         looks = load(folder / "looks" / path.name)
         shapes = load(path)["shape"].astype(np.float32) / 127

@@ -23,10 +23,12 @@ def generate(
     stop: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
+    pixels: int = PIXELS,
 ) -> None:
     """Scenes first, first + step, ... below stop, each a pure function of its number; those that exist are skipped.
 
-    progress(scene, examples in it) is called after each; what it raises stops the work.
+    side: samples per side of the grids; pixels: of the pictures. progress(scene, examples in it) is called after each;
+    what it raises stops the work.
     """
     for scene in range(first, stop, step):
         path = folder / "scenes" / f"{scene:06d}.npz"
@@ -35,7 +37,7 @@ def generate(
         examples, kept = [], []
         for look in looks(stream, scene, seed):
             try:
-                question = ask(look.view, look.frame, side, PIXELS)
+                question = ask(look.view, look.frame, side, pixels)
             except InputError:
                 continue  # fewer points than a solid needs, or no support
             if (made := example(look, question)) is not None:

@@ -40,6 +40,7 @@ def preference_loss(
     reference: CompactGeometry,
     batch: Mapping[str, Tensor],
     generator: torch.Generator,
+    margin: float = MARGIN,
 ) -> dict[str, Tensor]:
     """The term of the shape, weighted; reference is frozen and draws the candidates.
 
@@ -49,7 +50,7 @@ def preference_loss(
     picture = hidden(batch["picture"], stage.p_uncond, generator)
     frozen = geometry_task(stage.weights, reference, batch, picture)
     own = geometry_task(stage.weights, network, batch, picture)
-    pairs = draw_pairs(frozen, batch["shape"], generator)
+    pairs = draw_pairs(frozen, batch["shape"], generator, margin)
     weights = {name: stage.weights.get(name, 0.0) for name in ("shape", *LAYOUT)}
     terms = Terms(weights, dict.fromkeys(weights, pairs.decided))
     t = torch.rand(own.size, generator=generator, device=own.device)
@@ -60,14 +61,14 @@ def preference_loss(
 
 
 @torch.no_grad()
-def draw_pairs(task: Task, truth: Tensor, generator: torch.Generator) -> Pairs:
+def draw_pairs(task: Task, truth: Tensor, generator: torch.Generator, margin: float = MARGIN) -> Pairs:
     """Best and worst of CANDIDATES by overlap with the true distances (B, G, G, G)."""
     drawn = [sampled(task, STEPS, 0.0, generator) for _ in range(CANDIDATES)]
     scores = torch.stack([overlap(answer["shape"][:, 0], truth) for answer in drawn])
     winner, loser = torch.zeros(2, task.size, dtype=torch.long, device=task.device)
     decided = torch.zeros(task.size, dtype=torch.bool, device=task.device)
     for i, column in enumerate(scores.T.tolist()):
-        for places in best_and_worse(column, MARGIN, most=1):
+        for places in best_and_worse(column, margin, most=1):
             winner[i], loser[i], decided[i] = places.winner, places.loser, True
     every = torch.arange(task.size, device=task.device)
 

@@ -1,7 +1,7 @@
 """The stages of the compact model. The same table serves `nano` and `compact`; batches and steps are for one machine.
 
-The mix weighs objects by kind (`kinds.KINDS`): of an example in the folder, weight over the largest weight is the chance
-to be used in a round. What the folder itself holds is decided where it is filled (`sam3d train-data`).
+The mix weighs objects by kind (`kinds.kind`): in every round an example of the folder is used with the chance of its
+weight over the largest. What the folder itself holds is decided where it is filled (`sam3d train-data`).
 """
 
 from __future__ import annotations

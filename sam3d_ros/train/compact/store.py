@@ -25,6 +25,7 @@ from sam3d_ros.train.compact.objects import TrainingObject
 from sam3d_ros.train.compact.scenes import Look
 from sam3d_ros.types import Float, Mesh
 
+Arrays = dict[str, NDArray[Any]]
 QUANTISED = ("grid", "picture", "shape", "fine", "seen", "colour")
 """Arrays in -1 .. 1 that are stored as int8 in steps of 1 / 127."""
 
@@ -95,6 +96,15 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write `arrays` as a file that is there completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # its `allow_pickle` is no array
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # its `allow_pickle` is no array
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Arrays:
+    """The arrays of one file; nothing in it is executed."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

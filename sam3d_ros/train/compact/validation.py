@@ -13,10 +13,11 @@ from torch import Tensor
 
 from sam3d_ros.model.compact.geometry import COLUMN, CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
-from sam3d_ros.train.compact.batches import Arrays, SceneBatches, count, load, unquantised
+from sam3d_ros.train.compact.batches import SceneBatches, count, unquantised
 from sam3d_ros.train.compact.fine import NEAR
 from sam3d_ros.train.compact.geometry_loss import geometry_task, shape_error
 from sam3d_ros.train.compact.preference_loss import overlap
+from sam3d_ros.train.compact.store import Arrays, load
 from sam3d_ros.train.compact.task import sampled
 from sam3d_ros.train.compact.texture_loss import first_answer, texture_task
 from sam3d_ros.train.stages import Stage
