@@ -74,9 +74,10 @@ class CompactModel:
         try:
             self.side, self.pixels = int(settings["grid"]), int(settings["picture"])
             self.gain = float(settings["shape_gain"])
+            entries = {name: settings["layout"][name] for name in ORDER[1:]}
             self._layout = {
                 name: (np.array(entry["mean"], np.float32), np.array(entry["std"], np.float32))
-                for name, entry in settings["layout"].items()
+                for name, entry in entries.items()
             }
             self.sampling = sampling or Sampling(**settings["sampling"])
         except (KeyError, TypeError, ValueError) as error:
