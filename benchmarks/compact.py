@@ -98,7 +98,15 @@ def torch_model(bundle: Bundle, threads: int) -> CompactModel | None:
 def networks(console: Console, bundle: Bundle, frame: Frame, masks: list[Mask], rounds: int) -> None:
     """The networks alone, without the arrays around them."""
     table = Table(title="networks of one frame, ms (all steps)")
-    headings = ("threads", "one object", "twice one", "two at once", "ratio", "torch, two at once", "ratio to torch")
+    headings = (
+        "threads",
+        "one object",
+        "twice one",
+        "two at once",
+        "ratio",
+        "torch, two at once",
+        "ratio to torch",
+    )
     for heading in headings:
         table.add_column(heading, justify="right")
     for threads in THREADS:
@@ -216,7 +224,9 @@ def main() -> None:
     console = Console(width=120)
     bundle = find_bundle(args.model)
     frame, masks, depth = look()
-    console.print(f"{bundle.about.name} {bundle.about.version}, {bundle.bytes / 1e6:.1f} MB; {os.cpu_count()} cores")
+    console.print(
+        f"{bundle.about.name} {bundle.about.version}, {bundle.bytes / 1e6:.1f} MB; {os.cpu_count()} cores"
+    )
     networks(console, bundle, frame, masks, args.rounds)
     stages(console, args.model, frame, masks, args.rounds)
     if not args.no_node:

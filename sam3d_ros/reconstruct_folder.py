@@ -38,9 +38,7 @@ from sam3d_ros.types import Cancelled, Float, Frame, InputError, Mesh, Reconstru
 STOPPED = 130  # what a shell expects of a command that Ctrl-C ended
 
 
-def run(
-    bop: Path, scene: str, out: Path, image: int | None = None, settings: Settings | None = None
-) -> int:
+def run(bop: Path, scene: str, out: Path, image: int | None = None, settings: Settings | None = None) -> int:
     """Reconstruct and write; returns the exit code: 0, 1 where images could not be read, 2 for arguments
     that make no sense, 130 after Ctrl-C. What is on disk is complete at any time, and result.json says
     what is there."""

@@ -23,11 +23,14 @@ def seen_colours(points: Float, colors: UInt8, grid: Grid) -> Float:
     size = int(np.prod(grid.shape))
     count = np.bincount(cell, minlength=size)
     if not count.any():
-        return np.concatenate([np.zeros((3, *grid.shape)), np.full((1, *grid.shape), -1)]).astype(np.float32)
+        nothing = np.zeros((4, *grid.shape), np.float32)
+        nothing[3] = -1
+        return nothing
     linear = colors[inside].astype(np.float64) / 127.5 - 1
     total = np.stack([np.bincount(cell, weights=linear[:, k], minlength=size) for k in range(3)])
     mean = (total / np.maximum(count, 1)).reshape(3, *grid.shape)
     distance, nearest = ndimage.distance_transform_edt(count.reshape(grid.shape) == 0, return_indices=True)
     filled = mean[:, nearest[0], nearest[1], nearest[2]]
     close = 1 - 2 * np.minimum(distance / REACH, 1)
-    return np.concatenate([filled, close[None]]).astype(np.float32)
+    seen: Float = np.concatenate([filled, close[None]]).astype(np.float32)
+    return seen

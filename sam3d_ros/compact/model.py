@@ -107,7 +107,7 @@ class CompactModel:
     def _noise(self, seed: int, candidate: int) -> State:
         """Of one candidate; objects share it, so that an object does not depend on its neighbours in the batch."""
         rng = np.random.default_rng([seed, candidate])
-        sizes = {"shape": (1, self.side, self.side, self.side)}
+        sizes: dict[str, tuple[int, ...]] = {"shape": (1, self.side, self.side, self.side)}
         sizes.update({name: (1, len(mean)) for name, (mean, _) in self._layout.items()})
         return draw_noise(sizes, lambda shape: rng.standard_normal(shape, np.float32), ORDER)
 
@@ -123,7 +123,5 @@ class CompactModel:
 
     def _shape(self, question: Question, end: State, first: int, count: int) -> Shape:
         own = slice(first, first + count)
-        layout = {
-            name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()
-        }
+        layout = {name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()}
         return Shape(question.box.grid(self.side), end["shape"][own, 0] / self.gain, layout)

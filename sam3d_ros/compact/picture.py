@@ -1,4 +1,4 @@
-"""The object's crop as the compact model's image encoder reads it: colour, mask, and where each pixel lies in the box."""
+"""The object's crop as the compact model's encoder reads it: colour, mask, where each pixel lies in the box."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from sam3d_ros.compact.box import ObjectBox
 from sam3d_ros.perception.frames import apply, inverse
-from sam3d_ros.types import Float, Frame, ObjectView
+from sam3d_ros.types import Bool, Float, Frame, ObjectView
 
 PIXELS = 96
 MARGIN = 1.2
@@ -40,17 +40,19 @@ def picture(view: ObjectView, frame: Frame, box: ObjectBox, pixels: int = PIXELS
         )
         return np.asarray(warped)
 
-    window, to_image[:, 2] = _window(to_image, side, frame.points_cam.shape[:2])
+    window, to_image[:, 2] = _window(to_image, side, (frame.points_cam.shape[0], frame.points_cam.shape[1]))
     if frame.rgb is None:
-        rgb = np.zeros((pixels, pixels, 3), np.float32)
+        rgb: Float = np.zeros((pixels, pixels, 3), np.float32)
     else:
         smooth = cv2.INTER_AREA if zoom > 2 else cv2.INTER_LINEAR
         rgb = warp(frame.rgb[window].astype(np.float32) / 127.5 - 1, smooth, 0.0)
     mask = warp(view.mask.pixels[window].astype(np.float32), cv2.INTER_LINEAR, 0.0)
     points = warp(np.ascontiguousarray(frame.points_cam[window], np.float32), cv2.INTER_NEAREST, np.nan)
     flat = points.reshape(-1, 3)
-    measured = np.isfinite(flat).all(axis=1)
-    placed = box.unit(apply(inverse(view.T_cam_view), np.where(measured[:, None], flat, 0).astype(np.float64)))
+    measured: Bool = np.asarray(np.isfinite(flat).all(axis=1))
+    placed = box.unit(
+        apply(inverse(view.T_cam_view), np.where(measured[:, None], flat, 0).astype(np.float64))
+    )
     placed = np.where(measured[:, None], np.clip(placed, -2, 2) / 2, 0)
     stack = np.concatenate(
         [
@@ -66,7 +68,9 @@ def picture(view: ObjectView, frame: Frame, box: ObjectBox, pixels: int = PIXELS
 
 def _window(to_image: Float, side: float, shape: tuple[int, int]) -> tuple[tuple[slice, slice], Float]:
     """The part of the image that the crop can touch, and the crop's shift in it: nothing else is converted."""
-    x0, y0 = (int(np.clip(np.floor(v) - 2, 0, n - 1)) for v, n in zip(to_image[:, 2], shape[::-1], strict=True))
+    x0, y0 = (
+        int(np.clip(np.floor(v) - 2, 0, n - 1)) for v, n in zip(to_image[:, 2], shape[::-1], strict=True)
+    )
     x1 = int(np.clip(np.ceil(to_image[0, 2] + side) + 3, x0 + 1, shape[1]))
     y1 = int(np.clip(np.ceil(to_image[1, 2] + side) + 3, y0 + 1, shape[0]))
     return (slice(y0, y1), slice(x0, x1)), to_image[:, 2] - np.array([x0, y0])

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sam3d_ros.evaluate.layout import icp_rotation_deg, mask_iou
-from sam3d_ros.mesh.occupancy import clean, is_closed
 from sam3d_ros.evaluate.posed import posed_metrics
 from sam3d_ros.evaluate.shape import shape_metrics
 from sam3d_ros.evaluate.surface import surface_area
 from sam3d_ros.evaluate.texture import texture_metrics
+from sam3d_ros.mesh.occupancy import clean, is_closed
 from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.types import Camera, Float, InputError, Mesh
 

@@ -44,5 +44,7 @@ def _compact(settings: Settings) -> Chosen:
     model = CompactModel(bundle, backend)
     about = bundle.about
     threads = f"{settings.threads or 'all'} threads"
-    reason = f"{about.name} {about.version} of {bundle.folder} by {backend.name} on {backend.device}, {threads}"
+    reason = (
+        f"{about.name} {about.version} of {bundle.folder} by {backend.name} on {backend.device}, {threads}"
+    )
     return Chosen("compact", reason, model, model.sampling)

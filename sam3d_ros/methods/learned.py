@@ -45,7 +45,12 @@ def ask_model(
 
 
 def learned_answer(
-    asked: Asked, sampling: Sampling, view: ObjectView, frame: Frame, max_faces: int, seconds: dict[str, float]
+    asked: Asked,
+    sampling: Sampling,
+    view: ObjectView,
+    frame: Frame,
+    max_faces: int,
+    seconds: dict[str, float],
 ) -> Answer:
     """The mesh of the mean of all candidates, or with `pick` "best" that of the candidate which explains the view best.
 

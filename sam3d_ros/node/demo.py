@@ -103,7 +103,9 @@ class Listener(Node):
         meshes = {m.id: mesh_arrays(m) for m in heard["meshes"].meshes}
         timing = heard["timing"]
         images = heard["rgb"], heard["depth"], heard["mask"], heard["info"]
-        return Seen(stamp, *images, heard["objects"], meshes, heard["truth"], float(timing.age_ms), timing.method)
+        return Seen(
+            stamp, *images, heard["objects"], meshes, heard["truth"], float(timing.age_ms), timing.method
+        )
 
     def _keep(self, part: str, message: Any) -> None:
         self._by_stamp.setdefault(stamp_ns(message.header.stamp), {})[part] = message

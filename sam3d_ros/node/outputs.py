@@ -178,9 +178,7 @@ class Outputs:
         self.revive_markers(parameters)
         if self._collision:
             for o in message.objects:
-                self._collision.publish(
-                    publish.collision_object(o, by_id[o.id], parameters.marker_triangles)
-                )
+                self._collision.publish(publish.collision_object(o, by_id[o.id], parameters.marker_triangles))
         stages["publish"] = announced.seconds + time.perf_counter() - begin
         timing = publish.timing_message(
             message.header, stages, announced.age_ms, len(found), len(message.rejected), method

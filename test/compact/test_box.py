@@ -28,7 +28,7 @@ def test_by_hand_without_a_support() -> None:
     box = box_of(corners([0.0, 0.0, 0.3], [0.1, 0.1, 0.4]), on_support=False)
     np.testing.assert_allclose(box.low, [-0.018, -0.018, 0.282], atol=1e-6)
     np.testing.assert_allclose(box.size, [0.136] * 3, atol=1e-6)
-    assert MARGIN + COMMON == pytest.approx(0.18)
+    assert pytest.approx(0.18) == MARGIN + COMMON
 
 
 def test_a_sheet_gets_a_thickness() -> None:

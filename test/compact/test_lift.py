@@ -28,7 +28,9 @@ def test_cells_count_along_the_gradient() -> None:
     grid = Grid(np.zeros(3), np.array([0.001, 0.002, 0.004]), (20, 20, 20))
     x, _, z = (axis[:, None, None] if i == 0 else axis for i, axis in enumerate(grid.axes()))
     along_x = cells_of(np.broadcast_to(x - 0.0095, grid.shape).astype(np.float32), grid)
-    np.testing.assert_allclose(along_x[:, 0, 0], np.clip((np.arange(20) - 9.5) / TRUNCATION, -1, 1), atol=1e-4)
+    np.testing.assert_allclose(
+        along_x[:, 0, 0], np.clip((np.arange(20) - 9.5) / TRUNCATION, -1, 1), atol=1e-4
+    )
     along_z = cells_of(np.broadcast_to(z - 0.038, grid.shape).astype(np.float32), grid)
     np.testing.assert_allclose(along_z[0, 0], np.clip((np.arange(20) - 9.5) / TRUNCATION, -1, 1), atol=1e-4)
     flat = cells_of(np.full(grid.shape, 0.001, np.float32), grid)

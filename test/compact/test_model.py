@@ -93,4 +93,7 @@ def test_a_bundle_of_another_kind(bundle: Bundle) -> None:
         with pytest.raises(InputError, match="not a compact model"):
             CompactModel(with_settings(**changes), OnnxRuntimeBackend(1))
     with pytest.raises(InputError, match="geometry_step"):
-        CompactModel(replace(bundle, graphs={"geometry_prepare": bundle.graphs["geometry_prepare"]}), OnnxRuntimeBackend(1))
+        CompactModel(
+            replace(bundle, graphs={"geometry_prepare": bundle.graphs["geometry_prepare"]}),
+            OnnxRuntimeBackend(1),
+        )

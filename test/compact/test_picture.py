@@ -79,7 +79,11 @@ def test_holes_and_missing_colour() -> None:
     holes = frame.points_cam.copy()
     holes[view.mask.pixels] = np.nan
     found = dict(
-        zip(CHANNELS, picture(view, replace(frame, points_cam=holes, rgb=None), boxed(view, frame), PIXELS), strict=True)
+        zip(
+            CHANNELS,
+            picture(view, replace(frame, points_cam=holes, rgb=None), boxed(view, frame), PIXELS),
+            strict=True,
+        )
     )
     inside = found["mask"] == 1
     assert inside.any()

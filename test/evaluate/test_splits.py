@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sam3d_ros.data.held_out import HELD_OUT_SEED, SEEN_CATEGORIES, UNSEEN_CATEGORIES
-from sam3d_ros.evaluate.splits import RULES, STRIDE, VIEWS, SplitSource, make_view
 from sam3d_ros.data.sources.downloads import cache_folder, cached_pybullet_wheel
+from sam3d_ros.evaluate.splits import RULES, STRIDE, VIEWS, SplitSource, make_view
 from sam3d_ros.types import InputError
 
 PROCEDURAL = [name for name in RULES if name != "random-urdfs-heldout"]
@@ -91,7 +91,9 @@ def test_held_out_urdfs_come_from_the_wheel(wheel):
         assert np.ptp(target.mesh.vertices, axis=0).max() < 0.1
         name = target.object_key.removeprefix("random-urdfs-heldout/")
         assert 900 <= int(name) < 1000
-        assert np.ptp(target.mesh.vertices[:, 2]) == pytest.approx(0.04 + 0.0005 * (int(name) - 900), rel=0.006)
+        assert np.ptp(target.mesh.vertices[:, 2]) == pytest.approx(
+            0.04 + 0.0005 * (int(name) - 900), rel=0.006
+        )
         names.add(name)
     assert len(names) > 1
     again = make_view("random-urdfs-heldout", 2)

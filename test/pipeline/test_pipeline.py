@@ -15,11 +15,11 @@ from sam3d_ros.data.scene import Scene, make_tabletop, orbit
 from sam3d_ros.data.sensor import sense
 from sam3d_ros.evaluate.posed import posed_metrics
 from sam3d_ros.mesh.check import box, check, is_watertight
+from sam3d_ros.methods import classical
+from sam3d_ros.methods.settings import CLASSICAL, Settings
 from sam3d_ros.perception.frames import inverse
 from sam3d_ros.perception.masks import MaskLimits, masks_from_labels
 from sam3d_ros.perception.pointmap import depth_to_metres, points_from_depth
-from sam3d_ros.methods import classical
-from sam3d_ros.methods.settings import CLASSICAL, Settings
 from sam3d_ros.pipeline import Reconstructor
 from sam3d_ros.types import (
     Camera,
@@ -126,9 +126,7 @@ def test_bad_masks_are_named_in_their_place() -> None:
     tiny.pixels[100:103, 100:103] = True
     points = frame.points_cam.copy()
     points[masks[0].pixels] = np.nan
-    results = EXTRUDE.reconstruct(
-        replace(frame, points_cam=points), [empty, masks[0], tiny, masks[1]]
-    )
+    results = EXTRUDE.reconstruct(replace(frame, points_cam=points), [empty, masks[0], tiny, masks[1]])
     codes = [r.code if isinstance(r, Rejected) else None for r in results]
     assert codes == [RejectCode.EMPTY_MASK, RejectCode.NO_DEPTH, RejectCode.TINY_MASK, None]
 
@@ -145,7 +143,14 @@ def test_limits() -> None:
     assert codes(Settings(method="extrude", limits=MaskLimits(max_size=0.01))) == [RejectCode.TOO_LARGE] * 3
     few = Reconstructor(Settings(method="extrude", max_faces=3000)).reconstruct(frame, masks)
     assert all(isinstance(r, Reconstruction) and len(r.mesh.faces) <= 3000 and r.watertight for r in few)
-    for wrong in ({"method": "magic"}, {"max_objects": 0}, {"min_confidence": 2.0}, {"doubt": 2.0}, {"threads": -1}, {"model": ""}):
+    for wrong in (
+        {"method": "magic"},
+        {"max_objects": 0},
+        {"min_confidence": 2.0},
+        {"doubt": 2.0},
+        {"threads": -1},
+        {"model": ""},
+    ):
         with pytest.raises(InputError):
             Settings(**wrong)  # type: ignore[arg-type]
 
@@ -154,7 +159,12 @@ def test_cancel_and_progress() -> None:
     _, frame, masks, _ = look(0)
     told: list[tuple[str, int, float]] = []
     EXTRUDE.reconstruct(frame, masks, progress=lambda *step: told.append(step))
-    assert [stage for stage, *_ in told] == ["support", *["points"] * 3, *["shape", "fit"] * 3, *["colour"] * 3]
+    assert [stage for stage, *_ in told] == [
+        "support",
+        *["points"] * 3,
+        *["shape", "fit"] * 3,
+        *["colour"] * 3,
+    ]
     fractions = [fraction for *_, fraction in told]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0
