@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
@@ -116,14 +116,10 @@ class Reconstructor:
 
         entries: dict[int, Found | Rejected] = self._refused(frame, masks)
         views: dict[int, ObjectView] = {}
-        for i, mask in enumerate(masks):
-            if i in entries:
-                continue
-            steps.begin("points", mask.index)
+        for i in [i for i in range(len(masks)) if i not in entries]:
+            steps.begin("points", masks[i].index)
             with timed(seconds[i], "points"):
-                seen = self._guarded(
-                    mask, lambda mask=mask: object_view(frame, mask, support, self.settings.limits)
-                )
+                seen = self._guarded(masks[i], object_view, frame, masks[i], support, self.settings.limits)
             if isinstance(seen, Rejected):
                 entries[i] = seen
             else:
@@ -134,10 +130,7 @@ class Reconstructor:
             if i not in asked:
                 steps.begin("shape", view.mask.index)
             steps.begin("fit", view.mask.index)
-            entries[i] = self._guarded(
-                view.mask,
-                lambda i=i, view=view: self._place(frame, view, asked.get(i), seconds[i]),
-            )
+            entries[i] = self._guarded(view.mask, self._place, frame, view, asked.get(i), seconds[i])
         return Located(frame, [entries[i] for i in range(len(masks))], steps)
 
     def finish(self, located: Located) -> list[Reconstruction | Rejected]:
@@ -184,10 +177,10 @@ class Reconstructor:
                 refused[i] = Rejected(mask.index, RejectCode.TOO_MANY, text, mask.label)
         return refused
 
-    def _guarded(self, mask: Mask, stage: Callable[[], T]) -> T | Rejected:
+    def _guarded(self, mask: Mask, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Rejected:
         """What goes wrong with one object is its own affair."""
         try:
-            return stage()
+            return stage(*args, **kwargs)
         except Cancelled:
             raise
         except (InputError, MeshError) as error:
@@ -272,15 +265,13 @@ class Reconstructor:
         if isinstance(refined, str):
             first = replace(first, note=f"first mesh only: {refined}")
 
-        def paint() -> Reconstruction:
-            with timed(seconds, "colour"):
-                mesh = colour(first.mesh, first.T_cam_obj, frame.rgb, view.mask, view.roi, frame.camera)
-            return replace(first, mesh=mesh, seconds=dict(seconds))
-
-        painted = self._guarded(view.mask, paint)
-        if isinstance(painted, Rejected):
-            return replace(first, note=f"without colours: {painted.reason}")
-        return painted
+        with timed(seconds, "colour"):
+            mesh = self._guarded(
+                view.mask, colour, first.mesh, first.T_cam_obj, frame.rgb, view.mask, view.roi, frame.camera
+            )
+        if isinstance(mesh, Rejected):
+            return replace(first, note=f"without colours: {mesh.reason}")
+        return replace(first, mesh=mesh, seconds=dict(seconds))
 
 
 def check_input(frame: Frame, masks: Sequence[Mask]) -> None:

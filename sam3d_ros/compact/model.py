@@ -103,9 +103,10 @@ class CompactModel:
         try:
             self.side, self.pixels = int(settings["grid"]), int(settings["picture"])
             self.gain = float(settings["shape_gain"])
+            entries = {name: settings["layout"][name] for name in ORDER[1:]}
             self._layout = {
                 name: (np.array(entry["mean"], np.float32), np.array(entry["std"], np.float32))
-                for name, entry in settings["layout"].items()
+                for name, entry in entries.items()
             }
             self.sampling = sampling or Sampling(**settings["sampling"])
         except (KeyError, TypeError, ValueError) as error:
@@ -174,7 +175,7 @@ class CompactModel:
     def _noise(self, seed: int, candidate: int) -> State:
         """Of one candidate; objects share it, so that an object does not depend on its neighbours in the batch."""
         rng = np.random.default_rng([seed, candidate])
-        sizes = {"shape": (1, self.side, self.side, self.side)}
+        sizes: dict[str, tuple[int, ...]] = {"shape": (1, self.side, self.side, self.side)}
         sizes.update({name: (1, len(mean)) for name, (mean, _) in self._layout.items()})
         return draw_noise(sizes, lambda shape: rng.standard_normal(shape, np.float32), ORDER)
 

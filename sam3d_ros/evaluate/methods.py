@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from sam3d_ros.evaluate.source import Shot, Target
 from sam3d_ros.evaluate.variants import Variant, is_variant
 from sam3d_ros.mesh.check import box
 from sam3d_ros.mesh.colour import colour
-from sam3d_ros.methods.settings import CLASSICAL, Classical, Settings
+from sam3d_ros.methods.settings import CLASSICAL, Settings
 from sam3d_ros.perception.frames import apply, inverse, transform
 from sam3d_ros.perception.masks import MaskLimits, check_mask
 from sam3d_ros.perception.pointmap import points_from_depth
@@ -57,7 +57,7 @@ def method_by_name(name: str, predictions: Path | None = None) -> Predict:
         files = Predictions(predictions)
         return lambda shot: [_from_files(files, shot, target) for target in shot.targets]
     if name in CLASSICAL:
-        settings = Settings(method=cast(Classical, name), min_confidence=0.0)
+        settings = Settings(method=name, min_confidence=0.0)
         return lambda shot: _reconstruct(Reconstructor(settings), shot, rgb=True)
     if is_variant(name):
         variant = Variant.parse(name)

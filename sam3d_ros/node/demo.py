@@ -295,6 +295,8 @@ def run(
     """
     out = out.expanduser().resolve()
     out.mkdir(parents=True, exist_ok=True)
+    if os.sep in model:  # the node runs in another folder
+        model = str(Path(model).expanduser().resolve())
     console = Console()
     env = dict(os.environ)
     # A domain of its own on this machine only: a demo must not talk to a robot.

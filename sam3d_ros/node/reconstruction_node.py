@@ -2,9 +2,9 @@
 
     ros2 run sam3d_ros reconstruction_node --ros-args --params-file config/reconstruction_node.yaml
 
-configure: parameters, the model, publishers, services, the action; activate: subscriptions and the worker; deactivate and cleanup
-take them down again. The executor's thread only receives; converting, reconstructing and publishing happen on the
-worker's thread. A frame passes through inputs.py, worker.py, processing.py and outputs.py.
+configure: parameters, the model, publishers, services, the action; activate: subscriptions and the worker; deactivate
+and cleanup take them down again. The executor's thread only receives; converting, reconstructing and publishing happen
+on the worker's thread. A frame passes through inputs.py, worker.py, processing.py and outputs.py.
 """
 
 from __future__ import annotations

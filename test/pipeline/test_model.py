@@ -201,7 +201,7 @@ def test_an_empty_shape_is_replaced(model: Reconstructor, frame: Frame, masks: l
 
 
 def test_in_doubt_the_better_fit_wins(model: Reconstructor, frame: Frame, masks: list[Mask]) -> None:
-    bloated = with_sampling(model, level=0.9)
+    bloated = with_settings(with_sampling(model, level=0.5), min_confidence=0.0)
     ours = only_objects(with_settings(bloated, doubt=0.0).reconstruct(frame, masks))
     theirs = only_objects(Reconstructor(Settings(method="extrude")).reconstruct(frame, masks))
     both = only_objects(with_settings(bloated, doubt=1.0).reconstruct(frame, masks))

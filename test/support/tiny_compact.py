@@ -1,4 +1,6 @@
-"""A compact model with random weights, small enough to be exported in seconds.
+"""A compact model with random weights, and the bundle of it in test/golden/compact.
+
+    PYTHONPATH=. .venv/bin/python test/support/tiny_compact.py      # writes the bundle; the exporter takes a minute
 
 Its last layer is nearly zero, so that it answers with the classical completion that it is given, and a little noise.
 """
@@ -15,13 +17,14 @@ from sam3d_ros.runtime.bundle import Bundle
 from sam3d_ros.train.compact.bundle import write_compact_bundle
 
 CONFIG = CompactGeometryConfig(
-    grid=32,
+    grid=16,
     widths=(4, 8, 16),
     blocks=(1, 1),
     depth=1,
     heads=2,
     picture=PictureConfig(pixels=24, patch=12, width=16, depth=1, heads=2),
 )
+FOLDER = Path(__file__).resolve().parents[1] / "golden" / "compact"
 SAMPLING = {"steps": 2, "candidates": 2, "seed": 0}
 
 
@@ -39,3 +42,7 @@ def make(folder: Path) -> Bundle:
     """Write it into a new folder, which gives it its name."""
     torch.manual_seed(0)
     return write_compact_bundle(folder, network(), "0.0.1", SAMPLING, {"data": "none", "steps": 0})
+
+
+if __name__ == "__main__":
+    make(FOLDER)

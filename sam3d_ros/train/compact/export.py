@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -179,5 +180,19 @@ def write_graph(
             verbose=False,
         )
     assert program is not None
+    forget_origin(program.model)
     path.parent.mkdir(parents=True, exist_ok=True)
     program.save(path)
+
+
+def forget_origin(model: Any) -> None:
+    """Take the exporter's notes out of an onnx_ir model: stack traces with the paths of the machine that exported it,
+    which are half of a small file."""
+    for graph in (model.graph, *model.functions.values()):
+        graph.metadata_props.clear()
+        for value in (*graph.inputs, *getattr(graph, "initializers", {}).values()):
+            value.metadata_props.clear()
+        for node in graph.all_nodes():
+            node.metadata_props.clear()
+            for value in node.outputs:
+                value.metadata_props.clear()
