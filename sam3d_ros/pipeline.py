@@ -41,6 +41,7 @@ from sam3d_ros.types import (
 
 STAGES = ("support", "points", "shape", "fit", "refine", "colour")
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
