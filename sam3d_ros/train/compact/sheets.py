@@ -82,7 +82,8 @@ def shaded(distance: Float, colour: Float | None = None, behind: bool = False) -
         paint = 127.5 * (np.clip(colour, -1, 1) + 1)[(slice(None), *at)]
     picture = np.where(inside.any(axis=0), paint * (0.35 + 0.65 * light), BACKGROUND)
     # y points left: its axis runs from the right of the picture to the left, z from bottom to top.
-    return np.rint(picture.transpose(2, 1, 0)[::-1, ::-1]).astype(np.uint8)
+    shown: UInt8 = np.rint(picture.transpose(2, 1, 0)[::-1, ::-1]).astype(np.uint8)
+    return shown
 
 
 def _enlarged(picture: UInt8) -> UInt8:
