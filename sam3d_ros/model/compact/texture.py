@@ -8,7 +8,7 @@ saves little here: the box fits the object so closely that a third of its cells 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +74,10 @@ class CompactTexture(nn.Module):
         self.last = nn.Conv3d(w1, 2 * w1, 1)
         self.head = nn.Conv3d(2 * w1, ratio**3 + COLOURS * block**3, 1)
         zeroed(self.head)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """torch.compile of the pass that a step of training spends its time in; it does not go by `forward`."""
+        self.clean = torch.compile(self.clean, *args, **kwargs)  # type: ignore[method-assign]
 
     def prepare(
         self, coarse: Tensor, grid: Tensor, seen: Tensor, numbers: Tensor, picture: Tensor

@@ -69,7 +69,7 @@ STAGES = table(
         warmup=10,
         ema=0.99,
         p_uncond=0.0,
-        beta=500.0,
+        beta=5000.0,
     ),
     distilled(_PRE, "geometry-distil"),
     _TEXTURE_PRE,

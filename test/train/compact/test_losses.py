@@ -188,6 +188,22 @@ def loss_of(stage: Stage, network: CompactGeometry, one: dict[str, Tensor], seed
     return {name: value.item() for name, value in stage_loss(stage, task, generator).items()}
 
 
+def test_a_compiled_network_has_the_same_loss() -> None:
+    """With a backend that only records what it is given: the pass of the losses is the compiled one."""
+    passes: list[torch.fx.GraphModule] = []
+
+    def recorded(graph: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
+        passes.append(graph)
+        return graph
+
+    network, one = geometry(), batch(examples(2))
+    plain = geometry_loss(PRE, network, one, seeded())
+    network.compile(backend=recorded)
+    compiled = geometry_loss(PRE, network, one, seeded())
+    assert passes
+    assert all(plain[n].item() == pytest.approx(compiled[n].item(), rel=1e-4) for n in plain)
+
+
 def test_texture_terms_by_hand() -> None:
     """Colours count near the surface only, as a mean of absolute errors."""
     one, network = batch(examples(3, fine=True)), texture()
