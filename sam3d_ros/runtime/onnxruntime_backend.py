@@ -10,7 +10,7 @@ import numpy as np
 
 from sam3d_ros.types import InputError
 
-from .backend import Array, EngineError, Handle, Value, check_interface, check_keep
+from .backend import Array, EngineError, Handle, Value, check_interface, check_keep, iterate_plainly
 from .spec import GraphSpec
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class OnnxRuntimeEngine:
             for t, value in zip(self.spec.outputs, binding.get_outputs(), strict=True)
         }
         return {n: h if n in keep else h.numpy() for n, h in handles.items()}
+
+    def iterate(
+        self, state: Mapping[str, Value], stepwise: Mapping[str, Array], constants: Mapping[str, Value]
+    ) -> dict[str, Array]:
+        return iterate_plainly(self, state, stepwise, constants)
 
     def _value(self, name: str, value: Value) -> onnxruntime.OrtValue:
         import onnxruntime

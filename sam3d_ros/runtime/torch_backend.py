@@ -11,7 +11,7 @@ import numpy as np
 
 from sam3d_ros.types import InputError
 
-from .backend import Array, EngineError, Handle, Value, check_keep
+from .backend import Array, EngineError, Handle, Value, check_keep, iterate_plainly
 from .spec import GraphSpec, dtype_name
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ class TorchEngine:
         values = (result,) if isinstance(result, torch.Tensor) else tuple(result)
         handles = {t.name: TorchHandle(v) for t, v in zip(self.spec.outputs, values, strict=True)}
         return {n: h if n in keep else h.numpy() for n, h in handles.items()}
+
+    def iterate(
+        self, state: Mapping[str, Value], stepwise: Mapping[str, Array], constants: Mapping[str, Value]
+    ) -> dict[str, Array]:
+        return iterate_plainly(self, state, stepwise, constants)
 
     def _tensor(self, name: str, value: Value) -> torch.Tensor:
         import torch
