@@ -71,6 +71,9 @@ class Backend(Protocol):
     def load(self, spec: GraphSpec) -> Engine:
         """Ready to run; files are verified first. Raises InputError where they are not what the spec says."""
 
+    def zeros(self, shape: tuple[int, ...], dtype: str) -> Handle:
+        """A tensor of zeros on the device, also of types that numpy does not have; for checks and measurements."""
+
 
 def iterate_plainly(
     engine: Engine, state: Mapping[str, Value], stepwise: Mapping[str, Array], constants: Mapping[str, Value]

@@ -43,6 +43,10 @@ class Cuda:
         self.wait()
         return array
 
+    def clear(self, buffer: Buffer) -> None:
+        """Fill with zero bytes."""
+        self._ask(self._rt.cudaMemsetAsync(buffer.address, 0, buffer.size, self.stream))
+
     def copy(self, target: int, source: int, size: int) -> None:
         """Copy on the device."""
         kind = self._rt.cudaMemcpyKind.cudaMemcpyDeviceToDevice

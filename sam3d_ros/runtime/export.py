@@ -90,9 +90,14 @@ def export_graph(plan: GraphPlan, net: torch.nn.Module, path: Path, opset: int) 
             verbose=False,
         )
     assert model is not None
+    # Our names are given to inputs and outputs alone; torch names the rest after operators ("view", "t").
+    borders = {v.name: v for v in (*model.model.graph.inputs, *model.model.graph.outputs)}
     model.model.graph.metadata_props.clear()
     for node in model.model.graph.all_nodes():
         node.metadata_props.clear()
+        for value in node.outputs:
+            if value.name in borders and value is not borders[value.name]:
+                value.name = f"{value.name}_inner"
     model.save(str(path), external_data=True)
 
 

@@ -113,6 +113,13 @@ class TensorRtBackend:
         self._shared.need(engine.device_memory_size_v2)
         return TensorRtEngine(spec, context, self._shared)
 
+    def zeros(self, shape: tuple[int, ...], dtype: str) -> GpuHandle:
+        """A tensor of zeros."""
+        cuda = self._shared.cuda
+        buffer = cuda.buffer(size_of(shape, dtype))
+        cuda.clear(buffer)
+        return GpuHandle(cuda, buffer, shape, dtype)
+
 
 class Shared:
     """What the engines of a backend share: the stream, one piece of memory for activations, and who runs now."""
@@ -252,8 +259,7 @@ class TensorRtEngine:
         return self._handle(tuple(self._context.get_tensor_shape(name)), dtype)
 
     def _handle(self, shape: tuple[int, ...], dtype: str) -> GpuHandle:
-        size = int(np.prod(shape, dtype=np.int64)) * ITEM[dtype]
-        return GpuHandle(self._cuda, self._cuda.buffer(size), shape, dtype)
+        return GpuHandle(self._cuda, self._cuda.buffer(size_of(shape, dtype)), shape, dtype)
 
 
 @dataclass(frozen=True)
@@ -267,6 +273,11 @@ class Steps:
     outputs: Mapping[str, GpuHandle]
     stepwise: Mapping[str, Buffer]
     results: Mapping[str, GpuHandle]
+
+
+def size_of(shape: tuple[int, ...], dtype: str) -> int:
+    """Bytes of a tensor."""
+    return int(np.prod(shape, dtype=np.int64)) * ITEM[dtype]
 
 
 def profile_of(spec: GraphSpec, sizes: Mapping[str, int]) -> int:

@@ -94,3 +94,9 @@ class TorchBackend:
         if spec.name not in self._modules:
             raise InputError(f"no torch module for {spec.name}, only {', '.join(self._modules) or 'none'}")
         return TorchEngine(spec, self._modules[spec.name], self.device)
+
+    def zeros(self, shape: tuple[int, ...], dtype: str) -> TorchHandle:
+        """A tensor of zeros."""
+        import torch
+
+        return TorchHandle(torch.zeros(shape, dtype=getattr(torch, dtype), device=self.device))
