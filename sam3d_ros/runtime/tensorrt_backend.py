@@ -110,7 +110,8 @@ class TensorRtBackend:
         context = engine.create_execution_context(self._trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         if context is None:
             raise EngineError(f"{spec.name}: no memory for TensorRT's context")
-        self._shared.need(engine.device_memory_size_v2)
+        with self._shared.lock:
+            self._shared.need(engine.device_memory_size_v2)
         return TensorRtEngine(spec, context, self._shared)
 
     def zeros(self, shape: tuple[int, ...], dtype: str) -> GpuHandle:
@@ -171,60 +172,62 @@ class TensorRtEngine:
             if again and (self._recorded is None or self._recorded.key != key):
                 self._recorded = None  # before the new buffers are made: two sets may not fit
                 self._prepare(profile_of(self.spec, sizes), {n: tuple(v.shape) for n, v in first.items()})
-                self._recorded = self._record(key, first, tuple(state), tuple(stepwise))
+                self._recorded = self._record(key, {**state, **constants}, stepwise, tuple(state))
             if again and (recorded := self._recorded) is not None:
-                return self._replay(recorded, state, stepwise, constants)
+                self._fill(recorded.inputs, {**state, **constants}, recorded.stepwise, stepwise)
+                self._cuda.launch(recorded.graph)
+                return {name: recorded.results[name].numpy() for name in state}
         return iterate_plainly(self, state, stepwise, constants)
 
-    def _replay(
+    def _fill(
         self,
-        recorded: Steps,
-        state: Mapping[str, Value],
+        inputs: Mapping[str, GpuHandle],
+        values: Mapping[str, Value],
+        tables: Mapping[str, list[Buffer]],
         stepwise: Mapping[str, Array],
-        constants: Mapping[str, Value],
-    ) -> dict[str, Array]:
-        """Fill the recorded buffers, run the graph, read the state."""
-        for name, value in {**state, **constants}.items():
+    ) -> None:
+        """Copy a call's values into the buffers of a recorded sampling."""
+        for name, value in values.items():
             given = self._on_device(name, value).buffer
-            self._cuda.copy(recorded.inputs[name].buffer.address, given.address, given.size)
-        for name, values in stepwise.items():
-            self._cuda.upload(recorded.stepwise[name].address, np.ascontiguousarray(values))
-        self._cuda.launch(recorded.graph)
-        return {name: recorded.results[name].numpy() for name in state}
+            self._cuda.copy(inputs[name].buffer.address, given.address, given.size)
+        for name, steps in stepwise.items():
+            for buffer, values_now in zip(tables[name], steps, strict=True):
+                self._cuda.upload(buffer.address, np.ascontiguousarray(values_now))
 
     def _record(
         self,
         key: tuple[Any, ...],
-        first: Mapping[str, Value],
+        values: Mapping[str, Value],
+        stepwise: Mapping[str, Array],
         state: tuple[str, ...],
-        stepwise: tuple[str, ...],
     ) -> Steps:
         """Fixed buffers for every tensor, and the graph of all steps on them: the state goes to and fro between two."""
-        steps: int = key[0]
-        inputs = {
-            tensor.name: self._handle(tuple(first[tensor.name].shape), tensor.dtype)
-            for tensor in self.spec.inputs
-        }
-        outputs = {tensor.name: self._empty(tensor.name, tensor.dtype) for tensor in self.spec.outputs}
-        tables = {name: self._cuda.buffer(steps * inputs[name].buffer.size) for name in stepwise}
+        count: int = key[0]
+        first = {**values, **{n: v[0] for n, v in stepwise.items()}}
+        inputs = {t.name: self._handle(tuple(first[t.name].shape), t.dtype) for t in self.spec.inputs}
+        outputs = {t.name: self._empty(t.name, t.dtype) for t in self.spec.outputs}
+        # A buffer per step: TensorRT wants addresses that are multiples of 256.
+        tables = {n: [self._cuda.buffer(inputs[n].buffer.size) for _ in range(count)] for n in stepwise}
 
         def addresses(step: int) -> dict[str, int]:
             at = {n: h.buffer.address for n, h in (inputs | outputs).items()}
             for name in stepwise:
-                at[name] = tables[name].address + step * inputs[name].buffer.size
+                at[name] = tables[name][step].address
             if step % 2:
                 for name in state:
                     at[name], at[f"{name}_next"] = at[f"{name}_next"], at[name]
             return at
 
         def enqueue() -> None:
-            for step in range(steps):
+            for step in range(count):
                 self._enqueue(addresses(step))
 
-        self._enqueue(addresses(0))  # TensorRT wants one run at these sizes before it is captured
+        # TensorRT wants one run at these sizes before a capture; on true values, since index tables must be in range.
+        self._fill(inputs, values, tables, stepwise)
+        self._enqueue(addresses(0))
         self._cuda.wait()
         # After an even number of steps the state is back where it began.
-        last = inputs if steps % 2 == 0 else {name: outputs[f"{name}_next"] for name in state}
+        last = inputs if count % 2 == 0 else {name: outputs[f"{name}_next"] for name in state}
         results = {name: last[name] for name in state}
         return Steps(key, self._cuda.capture(enqueue), inputs, outputs, tables, results)
 
@@ -271,7 +274,7 @@ class Steps:
     graph: Any
     inputs: Mapping[str, GpuHandle]
     outputs: Mapping[str, GpuHandle]
-    stepwise: Mapping[str, Buffer]
+    stepwise: Mapping[str, list[Buffer]]
     results: Mapping[str, GpuHandle]
 
 
