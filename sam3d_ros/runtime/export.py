@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     import torch
 
 OPSETS = (20, 23)
-EXAMPLE_SIZES = {"objects": 2, "views": 3, "voxels": 24, "coarse": 11, "windows": 5, "longest": 7,
-                 "shifted_windows": 6, "shifted_longest": 9}  # fmt: skip
-"""Any sizes that differ from each other and from 1: the exporter takes equal sizes for the same dimension."""
 
 
 def export_bundle(
@@ -44,6 +41,8 @@ def export_bundle(
     for the graphs of a network in a row. progress(graph, done, total) is called before every graph.
     Raises InputError for an opset that is not in OPSETS, or fp32 attention as an operator.
     """
+    from sam3d_ros.model.graphs import Graph
+
     if opset not in OPSETS:
         raise InputError(f"opset {opset} is not one of {', '.join(map(str, OPSETS))}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,27 +54,33 @@ def export_bundle(
             net = None  # before the next one is made: two may not fit into memory
             last, net = plan.network, networks(plan.network)
         assert net is not None
-        export_graph(plan, net, folder / f"{plan.name}.onnx", opset)
+        export_graph(plan, Graph(plan.name, net), folder / f"{plan.name}.onnx", opset)
     graphs = {plan.name: f"{plan.name}.onnx" for plan in plans}
     return write_bundle(folder, about, graphs, profiles={p.name: p.profiles for p in plans if p.profiles})
 
 
-def export_graph(plan: GraphPlan, net: torch.nn.Module, path: Path, opset: int) -> None:
-    """Write one graph; large weights go to `<path>.data` beside it."""
+def export_graph(plan: GraphPlan, module: torch.nn.Module, path: Path, opset: int) -> None:
+    """Write one graph; large weights go to `<path>.data` beside it.
+
+    module: takes the plan's inputs in their order and returns its outputs in theirs; any module, not only ours. It is
+    traced with zeros, which are valid rows of every index table.
+    """
     import torch
 
-    from sam3d_ros.model.graphs import Graph
-
-    device = next(net.parameters()).device
-    dims = {s: torch.export.Dim(s) for t in plan.inputs for s in t.shape if isinstance(s, str)}
+    device = next(module.parameters()).device
+    symbols = dict.fromkeys(s for t in plan.inputs for s in t.shape if isinstance(s, str))
+    # Sizes that differ from each other and from 1: the exporter takes equal sizes for the same dimension.
+    sizes = {symbol: 3 + 2 * i for i, symbol in enumerate(symbols)}
+    dims = {symbol: torch.export.Dim(symbol) for symbol in symbols}
     dynamic = tuple({i: dims[s] for i, s in enumerate(t.shape) if isinstance(s, str)} for t in plan.inputs)
     example = []
     for tensor in plan.inputs:
-        shape = [s if isinstance(s, int) else EXAMPLE_SIZES[s] for s in tensor.shape]
+        shape = [s if isinstance(s, int) else sizes[s] for s in tensor.shape]
         example.append(torch.zeros(shape, dtype=getattr(torch, tensor.dtype), device=device))
     with torch.no_grad(), _quiet():
-        graph = Graph(plan.name, net).eval()
-        program = torch.export.export(graph, tuple(example), dynamic_shapes=(dynamic,), strict=False)
+        program = torch.export.export(
+            _positional(module), tuple(example), dynamic_shapes=(dynamic,), strict=False
+        )
         # Where each node came from in our source: copied by every pass of the exporter, and nobody's business later.
         for node in program.graph.nodes:
             for key in ("from_node", "stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn"):
@@ -99,6 +104,21 @@ def export_graph(plan: GraphPlan, net: torch.nn.Module, path: Path, opset: int) 
             if value.name in borders and value is not borders[value.name]:
                 value.name = f"{value.name}_inner"
     model.save(str(path), external_data=True)
+
+
+def _positional(module: torch.nn.Module) -> torch.nn.Module:
+    """The module with one signature for all: dynamic shapes are given per position."""
+    import torch
+
+    class Positional(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, *inputs: torch.Tensor) -> Any:
+            return self.inner(*inputs)
+
+    return Positional().eval()
 
 
 @contextmanager
