@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from tiny_compact import CONFIG as GEOMETRY
 from torch import Tensor, nn
 
-from sam3d_ros.model.compact.config import CompactGeometryConfig, CompactTextureConfig, PictureConfig
+from sam3d_ros.model.compact.config import CompactTextureConfig
 from sam3d_ros.train.compact.store import pack, save
 from sam3d_ros.types import Float
 
-PICTURE = PictureConfig(pixels=24, patch=12, width=16, depth=1, heads=2)
-GEOMETRY = CompactGeometryConfig(
-    grid=16, widths=(8, 16, 32), blocks=(1, 1), depth=1, heads=2, picture=PICTURE
-)
 TEXTURE = CompactTextureConfig(
-    coarse=16, fine=24, trunk=8, widths=(8, 16, 32), depth=1, heads=2, picture=PICTURE
+    coarse=16, fine=24, trunk=8, widths=(4, 8, 16), depth=1, heads=2, picture=GEOMETRY.picture
 )
 
 
@@ -67,6 +65,7 @@ def batch(made: list[dict[str, Float]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.stack([e[name] for e in made])) for name in made[0]}
 
 
+Network = TypeVar("Network", bound=nn.Module)
 FINE = ("fine", "colour", "seen")
 
 
@@ -81,7 +80,7 @@ def write(folder: Path, scenes: int, each: int, fine: bool = False, first: int =
     return folder
 
 
-def shaken(network: nn.Module, seed: int = 0, by: float = 0.05) -> nn.Module:
+def shaken(network: Network, seed: int = 0, by: float = 0.05) -> Network:
     """Every parameter moved a little: layers that begin at zero take part too."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -21,7 +21,7 @@ from sam3d_ros.train.compact.geometry_loss import (
     to_latents,
 )
 from sam3d_ros.train.compact.stages import STAGES
-from sam3d_ros.train.compact.task import Task, flow_loss, shortcut_loss
+from sam3d_ros.train.compact.task import Task, flow_loss, shortcut_loss, stage_loss
 from sam3d_ros.train.compact.texture_loss import texture_loss, texture_task
 from sam3d_ros.train.losses import draw_noise, draw_shortcut
 from sam3d_ros.train.stages import Shortcut, Stage, Times
@@ -35,16 +35,12 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def geometry() -> CompactGeometry:
     torch.manual_seed(0)
-    network = shaken(CompactGeometry(GEOMETRY)).eval()
-    assert isinstance(network, CompactGeometry)
-    return network
+    return shaken(CompactGeometry(GEOMETRY)).eval()
 
 
 def texture() -> CompactTexture:
     torch.manual_seed(1)
-    network = shaken(CompactTexture(TEXTURE)).eval()
-    assert isinstance(network, CompactTexture)
-    return network
+    return shaken(CompactTexture(TEXTURE)).eval()
 
 
 def test_shape_error_by_hand() -> None:
@@ -189,8 +185,6 @@ def loss_of(stage: Stage, network: CompactGeometry, one: dict[str, Tensor], seed
     generator = seeded(seed)
     stage = replace(stage, p_uncond=0.0)
     task = geometry_task(stage.weights, network, one, one["picture"])
-    from sam3d_ros.train.compact.task import stage_loss
-
     return {name: value.item() for name, value in stage_loss(stage, task, generator).items()}
 
 
