@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent
 # What the package imports. Versions that were tested together are pinned in requirements/.
 REQUIRES = [
     "numpy>=1.24", "scipy", "opencv-python-headless", "scikit-image", "trimesh", "manifold3d", "embreex",
-    "fast_simplification", "rosbags", "PyYAML", "rich", "tyro",
+    "fast_simplification", "rosbags", "PyYAML", "rich", "tyro", "onnxruntime", "safetensors",
 ]  # fmt: skip
 
 
@@ -109,6 +109,16 @@ def data_files(staging: Path) -> list[tuple[str, list[str]]]:
     return list(folders.items())
 
 
+def bundles() -> list[tuple[str, list[str]]]:
+    """The files of engines/ as share/sam3d_ros/engines/, where sam3d_ros.runtime.find looks; for installs without
+    ROS (with it, CMakeLists.txt puts them there)."""
+    folders: dict[str, list[str]] = {}
+    for path in sorted(p for p in (ROOT / "engines").rglob("*") if p.is_file()):
+        inside = path.relative_to(ROOT)
+        folders.setdefault(f"share/sam3d_ros/{inside.parent}", []).append(str(inside))
+    return list(folders.items())
+
+
 class MaybeBinary(Distribution):
     """A wheel for this platform where it holds libraries, else for any."""
 
@@ -123,9 +133,10 @@ setup(
     license=package_xml("license"),
     python_requires=">=3.10",
     packages=find_packages(include=["sam3d_ros", "sam3d_ros.*"]),
+    data_files=bundles(),
     package_data={"sam3d_ros": ["**/*.js", "**/*.css", "**/*.html", "**/*.LICENSE", "**/*.npz"]},
     install_requires=REQUIRES,
-    extras_require={name: pinned(name) for name in ("data", "model", "test", "lint")},
+    extras_require={name: pinned(name) for name in ("data", "model", "train", "test", "lint")},
     entry_points={"console_scripts": ["sam3d = sam3d_ros.cli:main"]},
     cmdclass={"build_py": BuildWithInterfaces},
     distclass=MaybeBinary,

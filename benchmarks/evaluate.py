@@ -21,12 +21,12 @@ from scipy.spatial import cKDTree
 
 from sam3d_ros.evaluate.layout import icp_rotation_deg, mask_iou
 from sam3d_ros.evaluate.metrics import score
-from sam3d_ros.evaluate.occupancy import clean
 from sam3d_ros.evaluate.posed import posed_metrics
 from sam3d_ros.evaluate.shape import shape_metrics
 from sam3d_ros.evaluate.splits import make_view
 from sam3d_ros.evaluate.surface import sample_surface, surface_distances
 from sam3d_ros.evaluate.texture import texture_metrics
+from sam3d_ros.mesh.occupancy import clean
 from sam3d_ros.perception.frames import apply, inverse
 
 PARTS = ("make the view", "posed", "shape", "ICP-Rot", "mask IoU", "texture", "all metrics")

@@ -21,10 +21,11 @@ from sam3d_ros.data.render import SceneRenderer
 from sam3d_ros.data.scene import make_tabletop, orbit
 from sam3d_ros.data.sensor import sense
 from sam3d_ros.evaluate.posed import posed_metrics
+from sam3d_ros.methods.settings import CLASSICAL, Settings
 from sam3d_ros.perception.frames import inverse
 from sam3d_ros.perception.masks import masks_from_labels
 from sam3d_ros.perception.pointmap import depth_to_metres, points_from_depth
-from sam3d_ros.pipeline import METHODS, STAGES, Reconstructor, Settings
+from sam3d_ros.pipeline import STAGES, Reconstructor
 from sam3d_ros.refine.fit import distances
 from sam3d_ros.types import Camera, Frame, Reconstruction
 
@@ -38,9 +39,9 @@ def main() -> None:
     parser.add_argument("--low", action="store_true", help="camera 5 to 20 degrees above the table")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    scores = {method: defaultdict(list) for method in METHODS}
-    seconds = {method: defaultdict(list) for method in METHODS}
-    rejected = dict.fromkeys(METHODS, 0)
+    scores = {method: defaultdict(list) for method in CLASSICAL}
+    seconds = {method: defaultdict(list) for method in CLASSICAL}
+    rejected = dict.fromkeys(CLASSICAL, 0)
     for seed in range(arguments.scenes):
         scene = make_tabletop(10_000 + seed, 5)
         down = (5.0, 20.0) if arguments.low else (25.0, 60.0)
@@ -49,7 +50,7 @@ def main() -> None:
         depth = depth_to_metres(sense(rendered, CAMERA, np.random.default_rng(seed)), "16UC1")
         frame = Frame(rendered.rgb, points_from_depth(depth, CAMERA), CAMERA)
         masks = masks_from_labels(rendered.labels)
-        for method in METHODS:
+        for method in CLASSICAL:
             for result in Reconstructor(Settings(method=method, min_confidence=0)).reconstruct(frame, masks):
                 if not isinstance(result, Reconstruction):
                     rejected[method] += 1
@@ -63,7 +64,7 @@ def main() -> None:
                     seconds[method][stage].append(result.seconds[stage])
                 last = result
     print(f"{'method':10s} {'objects':>8s} {'rejected':>8s} " + " ".join(f"{c:>14s}" for c in COLUMNS))
-    for method in METHODS:
+    for method in CLASSICAL:
         means = " ".join(f"{np.mean(scores[method][c]):14.3f}" for c in COLUMNS)
         print(f"{method:10s} {len(scores[method]['viou']):8d} {rejected[method]:8d} {means}")
     print(
@@ -72,8 +73,8 @@ def main() -> None:
         + "    total  p95  ratio  (support: per frame)"
     )
     own = STAGES[1:]
-    total = {m: np.sum([seconds[m][s] for s in own], axis=0) * 1e3 for m in METHODS}
-    for method in METHODS:
+    total = {m: np.sum([seconds[m][s] for s in own], axis=0) * 1e3 for m in CLASSICAL}
+    for method in CLASSICAL:
         medians = " ".join(f"{1e3 * np.median(seconds[method][s]):8.1f}" for s in STAGES)
         ratio = np.median(total[method]) / np.median(total["hull"])
         middle, most = np.median(total[method]), np.percentile(total[method], 95)

@@ -44,8 +44,16 @@ def version(distribution: str) -> str:
 
 
 def findings() -> list[Finding]:
-    """All lines, in the order in which things build on each other. Imports nothing heavy."""
-    return [python(), numpy(), *ros(), *optional(), shared_memory_profile(), shared_memory_space()]
+    """All lines, in the order in which things build on each other. Loads nothing but the model of the method."""
+    return [
+        python(),
+        numpy(),
+        *ros(),
+        *optional(),
+        method(),
+        shared_memory_profile(),
+        shared_memory_space(),
+    ]
 
 
 def python() -> Finding:
@@ -91,6 +99,17 @@ def optional() -> list[Finding]:
         else:
             lines.append(Finding(module, None, f"not installed, so not: {use}"))
     return lines
+
+
+def method() -> Finding:
+    """Which method the pipeline and the node use by default, and why: its model is really loaded."""
+    try:
+        from sam3d_ros.methods.choose import choose
+        from sam3d_ros.methods.settings import Settings
+    except ImportError as error:
+        return Finding("method", False, f"none: {error}; pip install -r requirements/runtime.txt")
+    chosen = choose(Settings())
+    return Finding("method", chosen.model is not None or None, f"{chosen.method}: {chosen.reason}")
 
 
 def shared_memory_profile() -> Finding:

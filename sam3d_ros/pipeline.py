@@ -1,77 +1,82 @@
-"""The straight line from a frame and its masks to objects: support, points, shape, colour, fit. Free of ROS.
+"""The straight line from a frame and its masks to objects: support, points, shape, fit, colour. Free of ROS.
 
 frame = Frame(rgb, points_from_depth(depth_m, camera), camera)
 for result in Reconstructor().reconstruct(frame, masks_from_labels(label_image)):
     ...  # a Reconstruction or a Rejected, in the order of the masks
+
+Two phases: `locate` gives pose, size and shape of all objects of the frame, `finish` their final meshes with colours.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from sam3d_ros.baselines.extrude import extrude
-from sam3d_ros.baselines.hull import hull
-from sam3d_ros.baselines.mirror import mirror
-from sam3d_ros.mesh.check import MeshError, box, check, is_watertight
+from sam3d_ros.compact.model import Refined
+from sam3d_ros.mesh.check import MeshError, is_watertight
 from sam3d_ros.mesh.colour import colour
-from sam3d_ros.mesh.simplify import simplify
-from sam3d_ros.perception.frames import transform
-from sam3d_ros.perception.masks import MaskLimits, check_mask
+from sam3d_ros.methods.answer import Answer, Asked
+from sam3d_ros.methods.choose import Chosen, choose
+from sam3d_ros.methods.complete import complete
+from sam3d_ros.methods.learned import BATCH, ask_model
+from sam3d_ros.methods.refined import finer, refine_all
+from sam3d_ros.methods.settings import Settings
+from sam3d_ros.methods.steps import Cancel, Progress, Steps, timed
+from sam3d_ros.perception.masks import check_mask
 from sam3d_ros.perception.support import find_support
 from sam3d_ros.perception.view import object_view
-from sam3d_ros.refine.fit import confidence, fit_of
 from sam3d_ros.types import (
     Cancelled,
     Frame,
     InputError,
     Mask,
-    Mesh,
     ObjectView,
     Reconstruction,
     RejectCode,
     Rejected,
-    Support,
 )
 
-Method: TypeAlias = Literal["extrude", "hull", "mirror"]
-METHODS: tuple[str, ...] = get_args(Method)
-STAGES = ("support", "points", "shape", "colour", "fit")
-Cancel: TypeAlias = Callable[[], bool]
-Progress: TypeAlias = Callable[[str, int, float], None]
+STAGES = ("support", "points", "shape", "fit", "refine", "colour")
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """method: how the hidden side is completed. limits: what a mask must have, and the largest size (m) of
-    an object. max_objects: usable masks beyond this many, in the order given, are rejected. min_confidence:
-    below it a result is rejected. max_faces: meshes with more are simplified where they stay closed."""
+class Found:
+    """An object after the first phase. first: its result so far, the mesh without colours. answer: where that comes
+    from. seconds: per stage; grows."""
 
-    method: Method = "extrude"
-    limits: MaskLimits = field(default_factory=MaskLimits)
-    max_objects: int = 32
-    min_confidence: float = 0.1
-    max_faces: int = 20_000
+    view: ObjectView
+    answer: Answer
+    first: Reconstruction
+    seconds: dict[str, float]
 
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method {self.method!r} is not one of {', '.join(METHODS)}")
-        if self.max_objects < 1 or self.max_faces < 4 or not 0 <= self.min_confidence <= 1:
-            raise InputError(
-                "max_objects is at least 1, max_faces at least 4, min_confidence between 0 and 1"
-            )
+
+@dataclass(frozen=True)
+class Located:
+    """The first phase of a frame: one entry per mask, in the same order."""
+
+    frame: Frame
+    entries: Sequence[Found | Rejected]
+    steps: Steps
+
+    @property
+    def results(self) -> list[Reconstruction | Rejected]:
+        """Pose, size, fit and shape of every object; ids and poses may go out, `finish` keeps them."""
+        return [entry.first if isinstance(entry, Found) else entry for entry in self.entries]
 
 
 class Reconstructor:
-    """Holds the settings; keeps nothing between frames, so one instance may serve several threads."""
+    """Holds the settings and the model; keeps nothing between frames, so one instance may serve several threads."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, chosen: Chosen | None = None) -> None:
+        """chosen: the method, where it is known already; else it is chosen here, and its model loaded. Raises
+        InputError as `choose` does."""
         self.settings = settings or Settings()
+        self.chosen = chosen or choose(self.settings)
 
     def reconstruct(
         self,
@@ -81,112 +86,193 @@ class Reconstructor:
         cancel: Cancel | None = None,
         progress: Progress | None = None,
     ) -> list[Reconstruction | Rejected]:
-        """One entry per mask, in the same order.
+        """Both phases: one entry per mask, in the same order. Arguments and errors as those of `locate`."""
+        return self.finish(self.locate(frame, masks, cancel=cancel, progress=progress))
 
-        cancel: asked before every stage. progress: called before every stage with its name, the mask's
-        index (0 for the shared support) and the done fraction 0..1. Raises Cancelled after cancel() said
-        True, InputError where frame and masks do not fit each other. Whatever goes wrong with one object is
-        that object's Rejected.
+    def locate(
+        self,
+        frame: Frame,
+        masks: Sequence[Mask],
+        *,
+        cancel: Cancel | None = None,
+        progress: Progress | None = None,
+    ) -> Located:
+        """The first phase: pose, size and shape of every object.
+
+        cancel: asked before every stage and between the steps of the model. progress: called before every stage with
+        its name, the mask's index (0 for the shared support; the first one of a batch) and the done fraction 0..1 of
+        both phases. Raises Cancelled after cancel() said True, InputError where frame and masks do not fit each other.
+        Whatever goes wrong with one object is that object's Rejected.
         """
         check_input(frame, masks)
-        done = Done(cancel, progress, total=1 + len(masks) * (len(STAGES) - 1))
+        steps = Steps(cancel, progress, total=1 + len(masks) * (len(STAGES) - 1))
         if not masks:
-            return []
+            return Located(frame, [], steps)
         shared: dict[str, float] = {}
-        done.step("support", 0)
+        steps.begin("support", 0)
         with timed(shared, "support"):
             occupied = np.logical_or.reduce([mask.pixels for mask in masks])
             support = find_support(frame.points_cam, occupied, frame.up_cam)
+        seconds = [dict(shared) for _ in masks]
+
+        entries: dict[int, Found | Rejected] = self._refused(frame, masks)
+        views: dict[int, ObjectView] = {}
+        for i in [i for i in range(len(masks)) if i not in entries]:
+            steps.begin("points", masks[i].index)
+            with timed(seconds[i], "points"):
+                seen = self._guarded(masks[i], object_view, frame, masks[i], support, self.settings.limits)
+            if isinstance(seen, Rejected):
+                entries[i] = seen
+            else:
+                views[i] = seen
+
+        asked = self._ask(frame, views, seconds, steps)
+        for i, view in views.items():
+            if i not in asked:
+                steps.begin("shape", view.mask.index)
+            steps.begin("fit", view.mask.index)
+            entries[i] = self._guarded(view.mask, self._place, frame, view, asked.get(i), seconds[i])
+        return Located(frame, [entries[i] for i in range(len(masks))], steps)
+
+    def finish(self, located: Located) -> list[Reconstruction | Rejected]:
+        """The second phase: the model's finer meshes where it has a second stage, and colours, in the frames that
+        `locate` gave. Where that fails for an object, its first result stays, with a note. Raises Cancelled."""
+        refined = self._refine(located)
         results: list[Reconstruction | Rejected] = []
-        tried = 0
-        for position, mask in enumerate(masks):
-            done.count = 1 + position * (len(STAGES) - 1)
-            if (refused := check_mask(mask, frame, self.settings.limits)) is not None:
-                results.append(refused)
+        for i, entry in enumerate(located.entries):
+            if isinstance(entry, Rejected):
+                results.append(entry)
                 continue
-            tried += 1
-            if tried > self.settings.max_objects:
-                reason = f"more than {self.settings.max_objects} usable masks in one frame (max_objects)"
-                results.append(Rejected(mask.index, RejectCode.TOO_MANY, reason, mask.label))
-                continue
-            results.append(self._guarded(frame, mask, support, dict(shared), done))
+            located.steps.begin("colour", entry.view.mask.index)
+            results.append(self._coloured(located.frame, entry, refined.get(i)))
         return results
 
-    def _guarded(
-        self, frame: Frame, mask: Mask, support: Support, seconds: dict[str, float], done: Done
-    ) -> Reconstruction | Rejected:
+    def _refine(self, located: Located) -> dict[int, Refined | str]:
+        """The second stage's answers by position, in batches; none for objects of a classical method."""
+        model = self.chosen.model
+        answers: dict[int, Refined | str] = {}
+        if model is None or not model.refines:
+            return answers
+        found = {i: e for i, e in enumerate(located.entries) if isinstance(e, Found) and e.answer.asked}
+        positions = list(found)
+        for first in range(0, len(positions), BATCH):
+            batch = positions[first : first + BATCH]
+            located.steps.begin("refine", found[batch[0]].view.mask.index, len(batch))
+            spent: dict[str, float] = {}
+            with timed(spent, "refine"):
+                asked = [a for i in batch if (a := found[i].answer.asked) is not None]
+                said = refine_all(model, self.chosen.sampling, asked, located.steps.cancel)
+            for i, answer in zip(batch, said, strict=True):
+                answers[i] = answer
+                found[i].seconds["refine"] = spent["refine"] / len(batch)
+        return answers
+
+    def _refused(self, frame: Frame, masks: Sequence[Mask]) -> dict[int, Found | Rejected]:
+        """Masks that are not worth trying, by position."""
+        refused: dict[int, Found | Rejected] = {}
+        for i, mask in enumerate(masks):
+            if (reason := check_mask(mask, frame, self.settings.limits)) is not None:
+                refused[i] = reason
+            elif i - len(refused) >= self.settings.max_objects:
+                text = f"more than {self.settings.max_objects} usable masks in one frame (max_objects)"
+                refused[i] = Rejected(mask.index, RejectCode.TOO_MANY, text, mask.label)
+        return refused
+
+    def _guarded(self, mask: Mask, stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Rejected:
+        """What goes wrong with one object is its own affair."""
         try:
-            return self._object(frame, mask, support, seconds, done)
+            return stage(*args, **kwargs)
         except Cancelled:
             raise
         except (InputError, MeshError) as error:
             return Rejected(mask.index, RejectCode.DEGENERATE, str(error), mask.label)
         except Exception as error:
-            reason = f"{self.settings.method}: {type(error).__name__}: {error}"
+            reason = f"{self.chosen.method}: {type(error).__name__}: {error}"
             return Rejected(mask.index, RejectCode.FAILED, reason, mask.label)
 
-    def _object(
-        self, frame: Frame, mask: Mask, support: Support, seconds: dict[str, float], done: Done
-    ) -> Reconstruction | Rejected:
-        settings = self.settings
-        done.step("points", mask.index)
-        with timed(seconds, "points"):
-            view = object_view(frame, mask, support, settings.limits)
-        if isinstance(view, Rejected):
-            return view
+    def _ask(
+        self,
+        frame: Frame,
+        views: Mapping[int, ObjectView],
+        seconds: Sequence[dict[str, float]],
+        steps: Steps,
+    ) -> dict[int, Asked | str]:
+        """What the model says about each object, or why it says nothing, by position; nothing at all where the method
+        is a classical one. A batch's time is its objects' in equal parts."""
+        model, positions = self.chosen.model, list(views)
+        asked: dict[int, Asked | str] = {}
+        if model is None:
+            return asked
+        for first in range(0, len(positions), BATCH):
+            batch = positions[first : first + BATCH]
+            steps.begin("shape", views[batch[0]].mask.index, len(batch))
+            spent: dict[str, float] = {}
+            with timed(spent, "shape"):
+                together = [views[i] for i in batch]
+                answers = ask_model(model, self.chosen.sampling, together, frame, steps.cancel)
+            for i, said in zip(batch, answers, strict=True):
+                asked[i] = said
+                seconds[i]["shape"] = spent["shape"] / len(batch)
+        return asked
 
-        done.step("shape", mask.index)
-        with timed(seconds, "shape"):
-            mesh_view = check(shape(settings.method, view, frame))
-            mesh_view, _ = simplify(mesh_view, settings.max_faces)
-            low, high = box(mesh_view)
-            T_cam_obj = view.T_cam_view @ transform(np.eye(3), (low + high) / 2)
-            vertices = (mesh_view.vertices - (low + high) / 2).astype(np.float32)
-            mesh = Mesh(vertices, mesh_view.faces)
-        if (high - low).max() > settings.limits.max_size:
-            reason = f"{(high - low).max():.2f} m long, {settings.limits.max_size:g} m are allowed"
+    def _place(
+        self, frame: Frame, view: ObjectView, asked: Asked | str | None, seconds: dict[str, float]
+    ) -> Found | Rejected:
+        mask, settings = view.mask, self.settings
+        found = complete(self.chosen, settings, frame, view, asked, seconds)
+        longest, fit = found.size_m.max(), found.fit
+        if longest > settings.limits.max_size:
+            reason = f"{longest:.2f} m long, {settings.limits.max_size:g} m are allowed"
             return Rejected(mask.index, RejectCode.TOO_LARGE, reason, mask.label)
-
-        done.step("colour", mask.index)
-        with timed(seconds, "colour"):
-            mesh = colour(mesh, T_cam_obj, frame.rgb, mask, view.roi, frame.camera)
-
-        done.step("fit", mask.index)
-        with timed(seconds, "fit"):
-            fit = fit_of(mesh, T_cam_obj, view, frame)
-            trust = confidence(fit, view)
-        if trust < settings.min_confidence:
+        if found.confidence < settings.min_confidence:
             reason = (
-                f"confidence {trust:.2f} is below {settings.min_confidence:g}: silhouette overlap "
+                f"confidence {found.confidence:.2f} is below {settings.min_confidence:g}: silhouette overlap "
                 f"{fit.mask_iou:.2f}, {100 * fit.inlier_ratio:.0f} % of the points within 10 mm"
             )
             return Rejected(mask.index, RejectCode.LOW_CONFIDENCE, reason, mask.label)
-        return Reconstruction(
+        first = Reconstruction(
             mask=mask,
-            mesh=mesh,
-            T_cam_obj=T_cam_obj,
-            size_m=high - low,
-            confidence=trust,
+            mesh=found.mesh,
+            T_cam_obj=found.T_cam_obj,
+            size_m=found.size_m,
+            confidence=found.confidence,
             fit=fit,
-            method=settings.method,
+            method=found.method,
             metric=True,
             up_source=view.support.source,
             roi=view.roi,
-            watertight=is_watertight(mesh),
-            seconds=seconds,
+            watertight=is_watertight(found.mesh),
+            seconds=dict(seconds),
+            note=found.note,
         )
+        return Found(view, found, first, seconds)
 
+    def _coloured(self, frame: Frame, found: Found, refined: Refined | str | None) -> Reconstruction:
+        view, first, seconds = found.view, found.first, found.seconds
+        if isinstance(refined, Refined):
+            try:
+                with timed(seconds, "refine"):
+                    level, most = self.chosen.sampling.level, self.settings.max_faces
+                    better = finer(refined, level, found.answer, view, frame, most)
+                first = replace(
+                    first,
+                    mesh=better.mesh,
+                    fit=better.fit,
+                    confidence=better.confidence,
+                    watertight=is_watertight(better.mesh),
+                )
+            except (InputError, MeshError) as error:
+                refined = str(error)
+        if isinstance(refined, str):
+            first = replace(first, note=f"first mesh only: {refined}")
 
-def shape(method: Method, view: ObjectView, frame: Frame) -> Mesh:
-    """The completed mesh in the view frame, m. Raises InputError or MeshError where the points span no
-    solid."""
-    match method:
-        case "extrude":
-            return extrude(view, frame)
-        case "mirror":
-            return mirror(view, frame)
-        case "hull":
-            return hull(view, frame)
+        with timed(seconds, "colour"):
+            mesh = self._guarded(
+                view.mask, colour, first.mesh, first.T_cam_obj, frame.rgb, view.mask, view.roi, frame.camera
+            )
+        if isinstance(mesh, Rejected):
+            return replace(first, note=f"without colours: {mesh.reason}")
+        return replace(first, mesh=mesh, seconds=dict(seconds))
 
 
 def check_input(frame: Frame, masks: Sequence[Mask]) -> None:
@@ -201,29 +287,3 @@ def check_input(frame: Frame, masks: Sequence[Mask]) -> None:
             raise InputError(
                 f"the {name} is {shape_found[1]}x{shape_found[0]}, the camera {size[1]}x{size[0]}"
             )
-
-
-class Done:
-    """Counts stages, asks whether to stop, and tells how far it is."""
-
-    def __init__(self, cancel: Cancel | None, progress: Progress | None, total: int) -> None:
-        self.cancel, self.progress, self.total = cancel, progress, total
-        self.count = 0
-
-    def step(self, stage: str, mask_index: int) -> None:
-        """Before a stage. Raises Cancelled."""
-        if self.cancel is not None and self.cancel():
-            raise Cancelled(f"stopped before {stage} of mask {mask_index}")
-        if self.progress is not None:
-            self.progress(stage, mask_index, self.count / self.total)
-        self.count += 1
-
-
-@contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Adds the wall time of the block to `seconds[stage]`."""
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start

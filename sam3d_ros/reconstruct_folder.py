@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sam3d_ros.data.bop import BopImage, list_images, read_image
 from sam3d_ros.mesh.export import Posed, glb, write_atomic, write_mesh
+from sam3d_ros.methods.settings import Settings
 from sam3d_ros.perception.frames import (
     inverse,
     matrix_from_quaternion,
@@ -31,26 +32,29 @@ from sam3d_ros.perception.frames import (
     view_frame,
 )
 from sam3d_ros.perception.pointmap import points_from_depth
-from sam3d_ros.pipeline import Method, Reconstructor, Settings
+from sam3d_ros.pipeline import Reconstructor
 from sam3d_ros.types import Cancelled, Float, Frame, InputError, Mesh, Reconstruction, Rejected
 
 STOPPED = 130  # what a shell expects of a command that Ctrl-C ended
 
 
-def run(bop: Path, scene: str, out: Path, image: int | None = None, method: Method = "extrude") -> int:
+def run(bop: Path, scene: str, out: Path, image: int | None = None, settings: Settings | None = None) -> int:
     """Reconstruct and write; returns the exit code: 0, 1 where images could not be read, 2 for arguments
     that make no sense, 130 after Ctrl-C. What is on disk is complete at any time, and result.json says
     what is there."""
     console = Console(stderr=True)
     try:
         images = chosen_images(bop, scene, image)
+        reconstructor = Reconstructor(settings)
         out.mkdir(parents=True, exist_ok=True)
         batch = Batch(out)
         batch.save()
     except (InputError, OSError) as error:
         print(f"sam3d reconstruct: {error}", file=sys.stderr)
         return 2
-    reconstructor = Reconstructor(Settings(method=method))
+    console.print(
+        f"method {reconstructor.chosen.method}: {reconstructor.chosen.reason}", highlight=False, markup=False
+    )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with stop_on_interrupt() as stop, Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"scene {scene}", total=len(images))
@@ -137,7 +141,7 @@ def entry(
     frame, metres (the GLB beside it is y up, as glTF asks); T_cam_obj: 4x4, object to optical frame, with
     position_m and quaternion_xyzw; size_m along the object's axes; footprint_size_m: the smallest upright
     box, short side, long side, height. Where the scene gives a nominal size: nominal_size_m and size_ratio,
-    both boxes sorted by length.
+    both boxes sorted by length. method: which one made it; note: why not the one that was asked for.
     """
     T = result.T_cam_obj
     extents = upright_box(result.mesh)
@@ -154,6 +158,7 @@ def entry(
         "footprint_size_m": extents.tolist(),
         "confidence": result.confidence,
         "method": result.method,
+        "note": result.note,
         "metric": result.metric,
         "up_source": result.up_source.value,
         "watertight": result.watertight,
@@ -209,9 +214,9 @@ def report(batch: Batch, console: Console, stopped: bool) -> None:
     """A few lines for people, on stderr."""
     for item in batch.objects:
         size = " x ".join(f"{100 * s:.1f}" for s in item["footprint_size_m"])
-        console.print(
-            f"{item['id']} {item['label']}: {size} cm, confidence {item['confidence']:.2f}", highlight=False
-        )
+        note = f"; {item['note']}" if item["note"] else ""
+        text = f"{item['id']} {item['label']}: {size} cm, confidence {item['confidence']:.2f}{note}"
+        console.print(text, highlight=False, markup=False)
     for item in batch.rejected:
         console.print(f"{item['image']:06d} mask {item['mask']} {item['label']}: rejected, {item['reason']}")
     for item in batch.failed:

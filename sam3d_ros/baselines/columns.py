@@ -60,6 +60,28 @@ def crumbs(inside: Bool) -> Bool:
     return small
 
 
+def columns(points: Float, clearance: Float, grid: Grid) -> Float:
+    """(X, Y, Z) float32 m, positive inside: the columns under points (N, 3), view frame, m, less what was seen
+    through.
+
+    clearance: (X * Y * Z,) m of the grid's points, negative in observed free space (`Evidence.clearance`).
+    """
+    low = min(0.0, float(points[:, 2].min()))
+    top, inside, seen = footprint(points, grid)
+    side = signed_distance(inside, grid.spacing[:2])
+    z = grid.axes()[2]
+    field = np.minimum(top[..., None] - z, side[..., None])
+    field = np.minimum(field, z - np.float32(low))
+    field = np.minimum(field, clearance.reshape(grid.shape))
+    # A floor thinner than the samples, such as that of a pan, stays as a sheet of a few samples where it was
+    # seen.
+    sheet = np.float32(1.2 * grid.spacing[2])
+    middle = np.maximum(top - sheet, sheet / 2)[..., None]
+    field = np.where(seen[..., None], np.maximum(field, sheet - np.abs(z - middle)), field)
+    kept: Float = np.where(crumbs(field > 0), -np.abs(field), field).astype(np.float32)
+    return kept
+
+
 def stand(points: Float, clearance: Callable[[Float], Float]) -> Mesh:
     """Watertight mesh of the columns under points (N, 3), view frame, m, less where `clearance` (m) is
     negative.
@@ -69,18 +91,7 @@ def stand(points: Float, clearance: Callable[[Float], Float]) -> Mesh:
     low = points.min(0).astype(np.float64)
     low[2] = min(0.0, low[2])
     grid = Grid.over(low, points.max(0), LONGEST, SHORTEST)
-    top, inside, seen = footprint(points, grid)
-    side = signed_distance(inside, grid.spacing[:2])
-    z = grid.axes()[2]
-    field = np.minimum(top[..., None] - z, side[..., None])
-    field = np.minimum(field, z - np.float32(low[2]))
-    field = np.minimum(field, clearance(grid.points()).reshape(grid.shape))
-    # A floor thinner than the samples, such as that of a pan, stays as a sheet of a few samples where it was
-    # seen.
-    sheet = np.float32(1.2 * grid.spacing[2])
-    middle = np.maximum(top - sheet, sheet / 2)[..., None]
-    field = np.where(seen[..., None], np.maximum(field, sheet - np.abs(z - middle)), field)
-    field = np.where(crumbs(field > 0), -np.abs(field), field)
+    field = columns(points, clearance(grid.points()), grid)
     limit = 3 * float(grid.spacing.max())
     field = np.clip(field, -limit, limit)
     try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from sam3d_ros.perception.camera import project
 from sam3d_ros.perception.frames import apply, inverse
-from sam3d_ros.types import Bool, Float, Frame, InputError, ObjectView
+from sam3d_ros.types import Bool, Float, Frame, InputError, Int, ObjectView
 
 HOLE = 10  # pixels
 MARGIN = 24  # pixels around the mask in which free space is looked up
@@ -46,6 +46,23 @@ class Evidence:
         mask's outline; a point behind something nearer, behind a large hole of the depth image or out of the
         picture may be solid and gets +inf.
         """
+        z, pixel, known = self._pixels(points)
+        behind = np.where(known, z - self.depth.ravel()[pixel], np.nan)
+        error = tolerance(z)
+        outside = np.maximum(behind - error, -self.gap.ravel()[pixel] * z / self.frame.camera.fx)
+        outside = np.where(behind < error, outside, np.inf)
+        value = np.where(self.mask.ravel()[pixel], behind, outside)
+        return np.where(np.isnan(value), np.inf, value).astype(np.float32)
+
+    def inside_mask(self, points: Float) -> Bool:
+        """(N,) bool for points (N, 3): whether the pixel that looks at them belongs to the object."""
+        _, pixel, known = self._pixels(points)
+        inside: Bool = known & self.mask.ravel()[pixel]
+        return inside
+
+    def _pixels(self, points: Float) -> tuple[Float, Int, Bool]:
+        """For points (N, 3): depth m, number of the pixel in the crop that looks at them (0 where there is none),
+        and whether there is one."""
         camera = self.frame.camera
         T = self.view.T_cam_view.astype(np.float32)
         cam = points @ T[:3, :3].T + T[:3, 3]
@@ -59,13 +76,7 @@ class Evidence:
         u, v = np.rint(np.clip(uv, -1e6, 1e6)).astype(np.int32).T
         rows, columns = self.depth.shape
         known = (u >= 0) & (v >= 0) & (u < columns) & (v < rows) & (cam[:, 2] > 1e-3)
-        pixel = np.where(known, v * columns + u, 0)
-        behind = np.where(known, z - self.depth.ravel()[pixel], np.nan)
-        error = tolerance(z)
-        outside = np.maximum(behind - error, -self.gap.ravel()[pixel] * z / camera.fx)
-        outside = np.where(behind < error, outside, np.inf)
-        value = np.where(self.mask.ravel()[pixel], behind, outside)
-        return np.where(np.isnan(value), np.inf, value).astype(np.float32)
+        return z, np.where(known, v * columns + u, 0), known
 
 
 def tolerance(z: Float) -> Float:
@@ -75,8 +86,8 @@ def tolerance(z: Float) -> Float:
     return 0.0034 + 0.0038 * (z - 0.4) ** 2
 
 
-def evidence(view: ObjectView, frame: Frame) -> Evidence:
-    """Collect it. Raises InputError for fewer than 4 visible points."""
+def evidence(view: ObjectView, frame: Frame, margin: int = MARGIN) -> Evidence:
+    """Collect it, with `margin` pixels around the mask. Raises InputError for fewer than 4 visible points."""
     points = apply(inverse(view.T_cam_view), view.points_cam).astype(np.float32)
     points = points[np.isfinite(points).all(1)]
     if view.support.offset is not None and len(points):
@@ -87,9 +98,9 @@ def evidence(view: ObjectView, frame: Frame) -> Evidence:
     if len(points) < 4:
         raise InputError(f"{len(points)} points above the support span no solid")
     rows, columns = view.mask.pixels.shape
-    x0, y0 = max(view.roi.x - MARGIN, 0), max(view.roi.y - MARGIN, 0)
-    x1 = min(view.roi.x + view.roi.width + MARGIN, columns)
-    y1 = min(view.roi.y + view.roi.height + MARGIN, rows)
+    x0, y0 = max(view.roi.x - margin, 0), max(view.roi.y - margin, 0)
+    x1 = min(view.roi.x + view.roi.width + margin, columns)
+    y1 = min(view.roi.y + view.roi.height + margin, rows)
     mask = np.ascontiguousarray(view.mask.pixels[y0:y1, x0:x1])
     gap = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
     depth = fill_holes(np.ascontiguousarray(frame.points_cam[y0:y1, x0:x1, 2]), mask)

@@ -9,7 +9,7 @@ import numpy as np
 
 from sam3d_ros.data.held_out import SEEN_CATEGORIES
 from sam3d_ros.data.objects import make_object
-from sam3d_ros.evaluate.occupancy import closed, occupancy
+from sam3d_ros.mesh.occupancy import closed, occupancy
 from sam3d_ros.mesh.surface import Grid, surface
 from sam3d_ros.types import Float, Mesh
 

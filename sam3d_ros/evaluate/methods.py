@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,21 +16,22 @@ from sam3d_ros.evaluate.mean_shape import mean_at_centroid
 from sam3d_ros.evaluate.nearest import nearest_shape
 from sam3d_ros.evaluate.predictions import Predictions
 from sam3d_ros.evaluate.source import Shot, Target
+from sam3d_ros.evaluate.variants import Variant, is_variant
 from sam3d_ros.mesh.check import box
 from sam3d_ros.mesh.colour import colour
+from sam3d_ros.methods.settings import CLASSICAL, Settings
 from sam3d_ros.perception.frames import apply, inverse, transform
 from sam3d_ros.perception.masks import MaskLimits, check_mask
 from sam3d_ros.perception.pointmap import points_from_depth
 from sam3d_ros.perception.support import find_support
 from sam3d_ros.perception.view import object_view
-from sam3d_ros.pipeline import METHODS as RECONSTRUCTORS
-from sam3d_ros.pipeline import Method as PipelineMethod
-from sam3d_ros.pipeline import Reconstructor, Settings
+from sam3d_ros.pipeline import Reconstructor
 from sam3d_ros.types import Float, Frame, InputError, Mask, Mesh, Reconstruction, Rejected, Support
 
 FROM_MEMORY: Mapping[str, Callable[[Float], Mesh]] = {"mean": mean_at_centroid, "nearest": nearest_shape}
 """What training shapes alone are worth: visible points (N, 3) in the view frame to a mesh there, m."""
-METHODS = (*RECONSTRUCTORS, *FROM_MEMORY)
+METHODS = (*CLASSICAL, *FROM_MEMORY)
+"""Those that need no model; `compact` and its variants come on top (variants.py)."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,29 @@ Predict: TypeAlias = Callable[[Shot], list[Prediction]]
 
 
 def method_by_name(name: str, predictions: Path | None = None) -> Predict:
-    """`predictions` (then the folder is needed) or one of METHODS. Raises InputError for another name."""
+    """`predictions` (then the folder is needed), one of METHODS, or a variant of `compact`. Raises InputError for
+    another name, or where the bundle cannot be used."""
     if name == "predictions":
         if predictions is None:
             raise InputError("the method `predictions` needs a folder")
         files = Predictions(predictions)
         return lambda shot: [_from_files(files, shot, target) for target in shot.targets]
-    if name in RECONSTRUCTORS:
-        return lambda shot: _reconstruct(cast(PipelineMethod, name), shot)
+    if name in CLASSICAL:
+        settings = Settings(method=name, min_confidence=0.0)
+        return lambda shot: _reconstruct(Reconstructor(settings), shot, rgb=True)
+    if is_variant(name):
+        variant = Variant.parse(name)
+        reconstructor = _loaded(variant)
+        return lambda shot: _reconstruct(reconstructor, shot, variant.rgb)
     if name in FROM_MEMORY:
         return lambda shot: _remember(FROM_MEMORY[name], shot)
-    raise InputError(f"there is no method {name!r}, but {', '.join(METHODS)}")
+    raise InputError(f"there is no method {name!r}, but compact, {', '.join(METHODS)}")
+
+
+@lru_cache(maxsize=16)
+def _loaded(variant: Variant) -> Reconstructor:
+    """A process judges many views with one model."""
+    return variant.reconstructor()
 
 
 def frame_of(shot: Shot) -> Frame:
@@ -78,13 +92,14 @@ def _masks(shot: Shot) -> tuple[list[Mask], list[Mask]]:
     return wanted, [m for m in shot.picture.masks if all(m is not w for w in wanted)]
 
 
-def _reconstruct(method: PipelineMethod, shot: Shot) -> list[Prediction]:
+def _reconstruct(reconstructor: Reconstructor, shot: Shot, rgb: bool) -> list[Prediction]:
     """The pipeline with every mask, so that it sees the scene as on a robot, but only targets completed."""
     wanted, others = _masks(shot)
-    settings = Settings(method=method, min_confidence=0.0, max_objects=max(len(wanted), 1))
+    frame = frame_of(shot) if rgb else replace(frame_of(shot), rgb=None)
     # Targets come first, and the limit on objects turns the rest away.
-    results = Reconstructor(settings).reconstruct(frame_of(shot), wanted + others)[: len(wanted)]
-    return [_answer(result) for result in results]
+    limited = replace(reconstructor.settings, max_objects=max(len(wanted), 1))
+    results = Reconstructor(limited, reconstructor.chosen).reconstruct(frame, wanted + others)
+    return [_answer(result) for result in results[: len(wanted)]]
 
 
 def _answer(result: Reconstruction | Rejected) -> Prediction:

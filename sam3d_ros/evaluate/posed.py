@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sam3d_ros.data.bop_write import diameter
-from sam3d_ros.evaluate.occupancy import clean, is_closed, occupancy
 from sam3d_ros.evaluate.shape import f_score
 from sam3d_ros.evaluate.surface import surface_area, surface_distances
+from sam3d_ros.mesh.occupancy import clean, is_closed, occupancy
 from sam3d_ros.perception.frames import apply
 from sam3d_ros.types import Float, InputError, Int, Mesh
 

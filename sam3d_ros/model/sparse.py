@@ -63,7 +63,7 @@ def _in_parts(apply: Callable[[Tensor], Tensor], neighbours: Tensor, x: Tensor) 
     A part's gathered features fit the CPU's cache, or are large enough for a GPU. Without gradients the parts are
     written to one tensor: thousands of kept pieces would shred the allocator's memory.
     """
-    elements = 1 << 27 if x.is_cuda else 1 << 20
+    elements = 1 << 20 if x.is_cpu else 1 << 27
     parts = neighbours.split(max(1, elements // (27 * x.shape[1])))
     if torch.is_grad_enabled() or len(parts) == 1:
         return torch.cat([apply(rows) for rows in parts])

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -29,6 +30,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from sam3d_ros.evaluate.posed import PosedMetrics, posed_metrics
 from sam3d_ros.mesh.export import Posed, glb, write_atomic, write_mesh
+from sam3d_ros.methods.settings import MODEL
 from sam3d_ros.msg import FrameTiming, ObjectMeshArray, ReconstructedObject, ReconstructedObjectArray
 from sam3d_ros.node import qos
 from sam3d_ros.node.convert import camera_model, depth_array, label_array, rgb_array, stamp_ns
@@ -57,6 +59,7 @@ class Seen:
     meshes: Mapping[str, Mesh]
     truth: ReconstructedObjectArray
     age_ms: float
+    method: str
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,11 @@ class Listener(Node):
     def seen(self, stamp: int) -> Seen:
         heard = self._by_stamp[stamp]
         meshes = {m.id: mesh_arrays(m) for m in heard["meshes"].meshes}
-        age = float(heard["timing"].age_ms)
+        timing = heard["timing"]
         images = heard["rgb"], heard["depth"], heard["mask"], heard["info"]
-        return Seen(stamp, *images, heard["objects"], meshes, heard["truth"], age)
+        return Seen(
+            stamp, *images, heard["objects"], meshes, heard["truth"], float(timing.age_ms), timing.method
+        )
 
     def _keep(self, part: str, message: Any) -> None:
         self._by_stamp.setdefault(stamp_ns(message.header.stamp), {})[part] = message
@@ -199,7 +204,7 @@ def reconstruction_of(o: ReconstructedObject, mesh: Mesh, labels: Int) -> Recons
     return Reconstruction(
         mask=Mask(o.mask, labels == o.mask, o.label), mesh=mesh, T_cam_obj=pose_matrix(o), size_m=size_of(o),
         confidence=o.confidence, fit=Fit(o.depth_rmse, o.inlier_ratio, o.mask_iou), method=o.method, metric=o.metric,
-        up_source=up, roi=roi, watertight=True,
+        up_source=up, roi=roi, watertight=True, note=o.note,
     )  # fmt: skip
 
 
@@ -273,12 +278,25 @@ def run(
     seed: int = 7,
     objects: int = 6,
     images: int = 6,
-    method: str = "extrude",
+    method: str = "auto",
+    model: str = MODEL,
     timeout: float = 90.0,
 ) -> int:
-    """Run the demo; returns the exit code: 0 where objects came and the page is written."""
+    """Run the demo; returns the exit code: 0 where objects came and the page is written.
+
+    Args:
+        out: folder for the page and the meshes.
+        seed: of the scene.
+        objects: on the table.
+        images: shown on the page.
+        method: auto, compact, extrude, hull or mirror; auto is compact where its bundle is found, else extrude.
+        model: bundle of the method compact: its name or its folder.
+        timeout: seconds until the demo gives up.
+    """
     out = out.expanduser().resolve()
     out.mkdir(parents=True, exist_ok=True)
+    if os.sep in model:  # the node runs in another folder
+        model = str(Path(model).expanduser().resolve())
     console = Console()
     env = dict(os.environ)
     # A domain of its own on this machine only: a demo must not talk to a robot.
@@ -294,7 +312,7 @@ def run(
 
     commands = {
         "camera": command("synthetic_camera", f"seed:={seed}", f"objects:={objects}", "rate:=5.0"),
-        "node": command("reconstruction_node", f"method:={method}", "gravity_frame:=map"),
+        "node": command("reconstruction_node", f"method:={method}", f"model:={model}", "gravity_frame:=map"),
     }
     rclpy.init()
     listener = Listener()
@@ -316,6 +334,9 @@ def run(
         scores = [s for number, look in enumerate(seen) for s in score(look, number, listener.truth_meshes)]
         write_results(out, seen, scores, listener.truth_meshes)
     print_table(console, scores)
+    by = Counter(o.method for look in seen for o in look.objects.objects)
+    made = ", ".join(f"{count} by {name}" for name, count in by.most_common())
+    console.print(f"method {seen[-1].method}: objects of all images {made}", highlight=False)
     console.print(f"meshes: {out}/meshes  scene: {out}/scene.glb\npage:   file://{out}/page.html")
     return 0
 

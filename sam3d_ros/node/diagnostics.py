@@ -36,9 +36,12 @@ class Counters:
     failed: int = 0
     last_error: str = ""
     last_rejection: str = ""
+    replaced_methods: int = 0
+    last_note: str = ""
     last_tf_problem: str = ""
     last_total_ms: float = 0.0
     last_age_ms: float = 0.0
+    memory_mb: float = 0.0
     stages_ms: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -105,8 +108,10 @@ def input_status(
     return status
 
 
-def work_status(name: str, state: str, counters: Counters, waiting: int, backend: str) -> DiagnosticStatus:
-    """What the worker does."""
+def work_status(
+    name: str, state: str, counters: Counters, waiting: int, method: str, reason: str
+) -> DiagnosticStatus:
+    """What the worker does, by which method and why by that one."""
     status = DiagnosticStatus(name=f"{name}: reconstruction", hardware_id=name, level=OK)
     status.message = state
     if counters.last_tf_problem:
@@ -115,16 +120,20 @@ def work_status(name: str, state: str, counters: Counters, waiting: int, backend
         status.level, status.message = ERROR, counters.last_error
     values: dict[str, object] = {
         "state": state,
-        "method": backend,
+        "method": method,
+        "method because": reason,
         "frames": counters.frames,
         "objects": counters.objects,
         "rejected masks": counters.rejected,
         "last rejection": counters.last_rejection,
+        "objects by another method": counters.replaced_methods,
+        "last other method": counters.last_note,
         "frames replaced by newer ones": counters.replaced,
         "failed frames": counters.failed,
         "waiting": waiting,
         "last total ms": f"{counters.last_total_ms:.1f}",
         "last age ms": f"{counters.last_age_ms:.1f}",
+        "memory MB": f"{counters.memory_mb:.0f}",
     }
     values |= {f"{stage} ms": f"{ms:.1f}" for stage, ms in counters.stages_ms.items()}
     status.values = _key_values(values)

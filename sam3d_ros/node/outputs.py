@@ -34,11 +34,22 @@ REMEMBERED = 256  # meshes that ~/get_mesh can still give
 
 @dataclass(frozen=True)
 class Published:
-    """What went out for one frame; a goal's result is made of it."""
+    """What went out for one frame; a goal's result is made of it. notes: of objects that another method made."""
 
     objects: ReconstructedObjectArray
     meshes: Sequence[ObjectMesh]
     timing: FrameTiming
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What went out when the first phase ended. age_ms: of the image at that moment; seconds: spent publishing."""
+
+    objects: ReconstructedObjectArray
+    stamp_ns: int
+    age_ms: float
+    seconds: float
 
 
 class MeshFiles:
@@ -53,6 +64,8 @@ class MeshFiles:
     def write(self, object_id: str, stamp_ns: int, mesh: Mesh) -> str:
         """Writes and returns the file:// URI."""
         path = write_mesh(mesh, self._folder, f"{object_id}_{stamp_ns}", "glb")
+        if path in self._written:  # the first phase's file, replaced
+            self._written.remove(path)
         self._written.append(path)
         while len(self._written) > self.keep:
             self._written.pop(0).unlink(missing_ok=True)
@@ -60,7 +73,8 @@ class MeshFiles:
 
 
 class Outputs:
-    """All publishers; `frame` is called on the worker's thread, `revive_markers` on the executor's."""
+    """All publishers; `poses` and then `meshes` are called for every frame on the worker's thread, `revive_markers` on
+    the executor's."""
 
     def __init__(self, node: Node, parameters: NodeParameters, tf: Tf) -> None:
         self._node = node
@@ -108,56 +122,101 @@ class Outputs:
         self._meshes.publish(ObjectMeshArray())
         self._markers.publish(MarkerArray(markers=publish.marker_array([], {}, "none", 0, "objects").markers))
 
-    def frame(
+    def poses(
         self,
         frame: Frame,
         results: Sequence[Reconstruction | Rejected],
         ids: Sequence[str],
         frame_id: str,
         T_frame_cam: Float,
-        stages: dict[str, float],
         parameters: NodeParameters,
-    ) -> Published:
-        """Publish everything of one frame. `ids`: one per Reconstruction, in order; poses are sent in `frame_id`,
-        `T_frame_cam` takes optical coordinates there; `stages` (seconds) gets the time of publishing added."""
+    ) -> Announced:
+        """Publish where the objects are: everything that needs no final mesh. `ids`: one per Reconstruction, in
+        order; poses are sent in `frame_id`, `T_frame_cam` takes optical coordinates there."""
         begin = time.perf_counter()
         header = Header(stamp=time_of(frame.stamp_ns), frame_id=frame_id)
         found = [r for r in results if isinstance(r, Reconstruction)]
-        refused = [r for r in results if isinstance(r, Rejected)]
-        if self._files:
-            self._files.keep = parameters.mesh_keep
-        objects, meshes = [], []
-        for r, object_id in zip(found, ids, strict=True):
-            uri = self._files.write(object_id, frame.stamp_ns, r.mesh) if self._files else ""
-            objects.append(publish.object_message(r, header, T_frame_cam, object_id, uri))
-            mesh_header = Header(stamp=header.stamp, frame_id=object_id)
-            meshes.append(publish.mesh_message(r.mesh, mesh_header, object_id, r.watertight, uri))
+        uris = self._write(found, ids, frame.stamp_ns, parameters)
+        objects = [
+            publish.object_message(r, header, T_frame_cam, object_id, uri)
+            for r, object_id, uri in zip(found, ids, uris, strict=True)
+        ]
         message = ReconstructedObjectArray(header=header, objects=objects)
-        message.rejected = [publish.rejected_message(r) for r in refused]
-        # Poses first: who acts on them should not wait for meshes.
+        message.rejected = [publish.rejected_message(r) for r in results if isinstance(r, Rejected)]
         self._objects.publish(message)
         if parameters.publish_tf and objects:
             poses = {i: T_frame_cam @ r.T_cam_obj for i, r in zip(ids, found, strict=True)}
             self._tf.send(frame_id, frame.stamp_ns, poses)
         self._poses.publish(publish.pose_array(header, objects))
-        self._meshes.publish(ObjectMeshArray(header=header, meshes=meshes))
+        if self._detections:
+            self._detections.publish(publish.detections(header, objects))
+        age_ms = (self._node.get_clock().now().nanoseconds - frame.stamp_ns) / 1e6
+        self._remember(self._mesh_messages(message, found), found)
+        return Announced(message, frame.stamp_ns, age_ms, time.perf_counter() - begin)
+
+    def meshes(
+        self,
+        announced: Announced,
+        results: Sequence[Reconstruction | Rejected],
+        stages: dict[str, float],
+        method: str,
+        parameters: NodeParameters,
+    ) -> Published:
+        """Publish the final meshes of the objects that `poses` announced, markers, and the time that the frame took.
+        `results`: in the same order; `stages` (seconds) gets the time of publishing added."""
+        begin = time.perf_counter()
+        message = announced.objects
+        found = [r for r in results if isinstance(r, Reconstruction)]
+        ids = [o.id for o in message.objects]
+        self._write(found, ids, announced.stamp_ns, parameters)
+        meshes = self._mesh_messages(message, found)
+        self._meshes.publish(ObjectMeshArray(header=message.header, meshes=meshes))
+        self._remember(meshes, found)
+        by_id = {i: r.mesh for i, r in zip(ids, found, strict=True)}
+        with self._lock:
+            self._last, self._markers_sent = (message.objects, by_id), False
+        self.revive_markers(parameters)
+        if self._collision:
+            for o in message.objects:
+                self._collision.publish(publish.collision_object(o, by_id[o.id], parameters.marker_triangles))
+        stages["publish"] = announced.seconds + time.perf_counter() - begin
+        timing = publish.timing_message(
+            message.header, stages, announced.age_ms, len(found), len(message.rejected), method
+        )
+        self._timing.publish(timing)
+        return Published(message, meshes, timing, [f"mask {r.mask.index}: {r.note}" for r in found if r.note])
+
+    def _write(
+        self,
+        found: Sequence[Reconstruction],
+        ids: Sequence[str],
+        stamp_ns: int,
+        parameters: NodeParameters,
+    ) -> list[str]:
+        """The meshes as files, over those of the first phase; their URIs, or empty where no files are wanted."""
+        if self._files is None:
+            return [""] * len(found)
+        self._files.keep = parameters.mesh_keep
+        return [self._files.write(i, stamp_ns, r.mesh) for r, i in zip(found, ids, strict=True)]
+
+    def _mesh_messages(
+        self, message: ReconstructedObjectArray, found: Sequence[Reconstruction]
+    ) -> list[ObjectMesh]:
+        return [
+            publish.mesh_message(
+                r.mesh, Header(stamp=message.header.stamp, frame_id=o.id), o.id, r.watertight, o.mesh_uri
+            )
+            for o, r in zip(message.objects, found, strict=True)
+        ]
+
+    def _remember(self, meshes: Sequence[ObjectMesh], found: Sequence[Reconstruction]) -> None:
+        """For ~/get_mesh."""
         with self._lock:
             for r, mesh_message in zip(found, meshes, strict=True):
                 self._known[mesh_message.id] = (r.mesh, mesh_message)
                 self._known.move_to_end(mesh_message.id)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-            self._last = (objects, {i: r.mesh for i, r in zip(ids, found, strict=True)})
-            self._markers_sent = False
-        self.revive_markers(parameters)
-        self._publish_optional(
-            header, objects, {i: r.mesh for i, r in zip(ids, found, strict=True)}, parameters
-        )
-        stages["publish"] = time.perf_counter() - begin
-        age_ms = (self._node.get_clock().now().nanoseconds - frame.stamp_ns) / 1e6
-        timing = publish.timing_message(header, stages, age_ms, len(found), len(refused), parameters.method)
-        self._timing.publish(timing)
-        return Published(message, meshes, timing)
 
     def revive_markers(self, parameters: NodeParameters) -> None:
         """Send the last frame's markers if somebody listens and did not get them yet: they are too dear to send to
@@ -183,18 +242,3 @@ class Outputs:
         publisher = self._node.create_publisher(getattr(module, kind), topic, qos.output_profile())
         self._publishers.append(publisher)
         return publisher
-
-    def _publish_optional(
-        self,
-        header: Header,
-        objects: Sequence[ReconstructedObject],
-        meshes: Mapping[str, Mesh],
-        parameters: NodeParameters,
-    ) -> None:
-        if self._detections:
-            self._detections.publish(publish.detections(header, objects))
-        if self._collision:
-            for o in objects:
-                self._collision.publish(
-                    publish.collision_object(o, meshes[o.id], parameters.marker_triangles)
-                )

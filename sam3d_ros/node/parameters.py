@@ -10,6 +10,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from sam3d_ros.methods.settings import METHODS, MODEL
 from sam3d_ros.node import parameter_spec
 from sam3d_ros.node.parameter_spec import parameter
 from sam3d_ros.types import InputError
@@ -20,8 +21,13 @@ class NodeParameters:
     """Values of one moment. Fields marked live may change while the node is active."""
 
     method: str = parameter(
-        "extrude", "method", "reconstruction method", choices=("extrude", "hull", "mirror"), live=True
+        "auto", "method", "how the hidden side is completed; auto: compact where its bundle is found, else extrude",
+        choices=("auto", *METHODS), live=True,
+    )  # fmt: skip
+    model: str = parameter(
+        MODEL, "model", "bundle of the method compact: a name that `sam3d models` lists, or a folder"
     )
+    threads: int = parameter(0, "threads", "of the model; 0: one per core", low=0, high=256)
     source: str = parameter(
         "image", "depth.source", "where the points come from: 'image' (topic depth/image) or 'points'"
         " (topic points, an organised PointCloud2)", choices=("image", "points"),
@@ -174,6 +180,8 @@ def changed(parameters: NodeParameters, changes: list[Parameter[Any]], active: b
 def check(parameters: NodeParameters) -> None:
     """Raises InputError for a value outside its choices or values that contradict each other."""
     parameter_spec.check_choices(parameters)
+    if not parameters.model:
+        raise InputError("model is empty: it is the name of a bundle, or its folder")
     if parameters.min_depth >= parameters.max_depth:
         raise InputError(
             f"limits.min_depth {parameters.min_depth} must be less than limits.max_depth {parameters.max_depth}"

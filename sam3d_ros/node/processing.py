@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from sam3d_ros.methods.choose import Chosen, choose
+from sam3d_ros.methods.settings import Settings
 from sam3d_ros.node.assemble import InputProblem, assemble, select
 from sam3d_ros.node.convert import stamp_ns
 from sam3d_ros.node.diagnostics import Counters
@@ -20,7 +22,7 @@ from sam3d_ros.node.tf import Tf
 from sam3d_ros.node.tf_buffer import TransformUnavailable
 from sam3d_ros.node.worker import Job
 from sam3d_ros.perception.masks import MaskLimits
-from sam3d_ros.pipeline import Reconstructor, Settings
+from sam3d_ros.pipeline import Reconstructor
 from sam3d_ros.track.identity import Tracker, TrackSettings, sighting
 from sam3d_ros.types import Cancelled, Float, Frame, InputError, Reconstruction, Rejected
 
@@ -39,6 +41,8 @@ def pipeline_settings(p: NodeParameters) -> Settings:
     )
     return Settings(
         method=p.method,  # type: ignore[arg-type]  # checked against the choices
+        model=p.model,
+        threads=p.threads,
         limits=limits,
         max_objects=p.max_objects,
         min_confidence=p.min_confidence,
@@ -49,19 +53,38 @@ class Processor:
     """`stream` and `frame` run on the worker's thread, the others on the executor's."""
 
     def __init__(self, settings: NodeParameters, tf: Tf, outputs: Outputs, logger: RcutilsLogger) -> None:
+        """Loads the model. Raises InputError where the method cannot be had."""
         self.counters = Counters()
         self._tf = tf
         self._outputs = outputs
-        self._log = QuietLog(logger)
+        self._logger, self._log = logger, QuietLog(logger)
         self._tracker_lock = threading.Lock()
         self._input_problem: Callable[[str, str], None] = lambda role, problem: None
-        self.use(settings)
+        self._settings, self._reconstructor = settings, self._made(settings, None)
         self.forget()
 
     def use(self, settings: NodeParameters) -> None:
-        """Work with these parameters from the next frame on."""
-        self._settings = settings
-        self._reconstructor = Reconstructor(pipeline_settings(settings))
+        """Work with these parameters from the next frame on. Raises InputError where the method cannot be had, and
+        goes on as before."""
+        self._settings, self._reconstructor = settings, self._made(settings, self._settings)
+
+    @property
+    def chosen(self) -> Chosen:
+        """The method that runs, and why."""
+        return self._reconstructor.chosen
+
+    def _made(self, settings: NodeParameters, before: NodeParameters | None) -> Reconstructor:
+        """With the model that is loaded already, where the parameters ask for the same."""
+        wanted = pipeline_settings(settings)
+        if before and (settings.method, settings.model, settings.threads) == (
+            before.method,
+            before.model,
+            before.threads,
+        ):
+            return Reconstructor(wanted, self.chosen)
+        chosen = choose(wanted)
+        self._logger.info(f"method {chosen.method}: {chosen.reason}")
+        return Reconstructor(wanted, chosen)
 
     def start(self, input_problem: Callable[[str, str], None]) -> None:
         """Count anew; `input_problem(role, text)` is told what is wrong with an input, ("", "") when all is well."""
@@ -137,14 +160,19 @@ class Processor:
         if not given:
             self._input_problem("", "")
         stages = {"convert": time.perf_counter() - begin}
-        results = self._reconstructor.reconstruct(frame, masks, cancel=job.should_stop, progress=progress)
-        stages |= stage_seconds(results, time.perf_counter() - begin - stages["convert"])
+        reconstructor = self._reconstructor
+        located = reconstructor.locate(frame, masks, cancel=job.should_stop, progress=progress)
         # Ids are kept in a frame that stands still while the camera moves, where one is known.
         fixed = T_frame_cam if p.target_frame or T_gravity_cam is None else T_gravity_cam
-        ids = self._identify(frame, results, fixed, given)
+        ids = self._identify(frame, located.results, fixed, given)
         if job.should_stop():
             raise Cancelled
-        return self._outputs.frame(frame, results, ids, frame_id, T_frame_cam, stages, p)
+        # Poses first: who acts on them should not wait for meshes.
+        first = self._outputs.poses(frame, located.results, ids, frame_id, T_frame_cam, p)
+        results = reconstructor.finish(located)
+        spent = time.perf_counter() - begin - stages["convert"] - first.seconds
+        stages |= stage_seconds(results, spent)
+        return self._outputs.meshes(first, results, stages, reconstructor.chosen.method, p)
 
     def _transform(self, target: str, source: str, stamp: int) -> Float:
         if target == source:
@@ -178,6 +206,11 @@ class Processor:
         counters.rejected += len(published.objects.rejected)
         counters.last_total_ms, counters.last_age_ms = timing.total_ms, timing.age_ms
         counters.stages_ms = {s.name: s.milliseconds for s in timing.stages}
+        counters.memory_mb = timing.memory_mb
+        if published.notes:
+            counters.replaced_methods += len(published.notes)
+            counters.last_note = published.notes[-1]
+            self._log.warn(f"{len(published.notes)} objects by another method, e.g. {counters.last_note}")
         if published.objects.rejected:
             last = published.objects.rejected[-1]
             counters.last_rejection = f"mask {last.mask}: {last.reason}"

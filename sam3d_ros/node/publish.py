@@ -3,7 +3,9 @@ as much, docs/performance.md)."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,7 @@ def object_message(
     """One object with its pose in `header.frame_id`; `T_frame_cam` takes optical coordinates there."""
     msg = ReconstructedObject(header=header, id=object_id, label=r.mask.label, mask=r.mask.index)
     msg.child_frame_id = object_id
-    msg.method = r.method
+    msg.method, msg.note = r.method, r.note
     msg.confidence = float(r.confidence)
     msg.pose.pose = pose_message(T_frame_cam @ r.T_cam_obj)
     msg.size.x, msg.size.y, msg.size.z = (float(v) for v in r.size_m)
@@ -164,11 +166,21 @@ def _text(o: ReconstructedObject, namespace: str, number: int) -> Marker:
 def timing_message(
     header: Header, stages: Mapping[str, float], age_ms: float, objects: int, rejected: int, method: str
 ) -> FrameTiming:
-    """`stages`: seconds per stage, in order."""
+    """`stages`: seconds per stage, in order. The memory is that of this process now."""
     msg = FrameTiming(header=header, objects=objects, rejected=rejected, method=method, age_ms=age_ms)
+    msg.memory_mb = resident_mb()
     msg.stages = [StageTiming(name=name, milliseconds=1e3 * s) for name, s in stages.items()]
     msg.total_ms = 1e3 * sum(stages.values())
     return msg
+
+
+def resident_mb() -> float:
+    """Resident memory of this process, MB; 0 where /proc does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def detections(header: Header, objects: Sequence[ReconstructedObject]) -> Any:

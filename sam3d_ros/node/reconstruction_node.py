@@ -2,9 +2,9 @@
 
     ros2 run sam3d_ros reconstruction_node --ros-args --params-file config/reconstruction_node.yaml
 
-configure: parameters, publishers, services, the action; activate: subscriptions and the worker; deactivate and cleanup
-take them down again. The executor's thread only receives; converting, reconstructing and publishing happen on the
-worker's thread. A frame passes through inputs.py, worker.py, processing.py and outputs.py.
+configure: parameters, the model, publishers, services, the action; activate: subscriptions and the worker; deactivate
+and cleanup take them down again. The executor's thread only receives; converting, reconstructing and publishing happen
+on the worker's thread. A frame passes through inputs.py, worker.py, processing.py and outputs.py.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ class ReconstructionNode(LifecycleNode):
             self._settings = p = parameters.read(self)
             self._tf = make_tf(self)
             self._outputs = Outputs(self, p, self._tf)
+            self._processor = Processor(p, self._tf, self._outputs, self.get_logger())
         except (InputError, OSError) as error:
             self.get_logger().error(f"cannot configure: {error}")
             self._close_configured()
             return TransitionCallbackReturn.FAILURE
-        self._processor = Processor(p, self._tf, self._outputs, self.get_logger())
         self._goals = Goals(
             self, self._processor, self._submit, self._latest, lambda: self._settings.goal_timeout
         )
@@ -193,12 +193,12 @@ class ReconstructionNode(LifecycleNode):
     def _on_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
         try:
             after = parameters.changed(self._settings, changes, self._phase == "active")
+            if self._phase == "active" and self._processor and self._inputs:
+                self._processor.use(after)
+                self._settings = after
+                self._inputs.use(after)
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        if self._phase == "active" and self._processor and self._inputs:
-            self._settings = after
-            self._processor.use(after)
-            self._inputs.use(after)
         return SetParametersResult(successful=True)
 
     def _report(self) -> None:
@@ -218,7 +218,10 @@ class ReconstructionNode(LifecycleNode):
             counters.replaced = worker.replaced
         phase = self._phase if self._streaming else f"{self._phase}, stream off"
         waiting = worker.waiting if worker else 0
-        message.status.append(diagnostics.work_status(name, phase, counters, waiting, self._settings.method))
+        method, reason = (
+            (processor.chosen.method, processor.chosen.reason) if processor else (self._settings.method, "")
+        )
+        message.status.append(diagnostics.work_status(name, phase, counters, waiting, method, reason))
         self._diagnostics.publish(message)
         if self._outputs and self._phase == "active":
             self._outputs.revive_markers(self._settings)

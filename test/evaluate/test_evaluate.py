@@ -23,6 +23,7 @@ from sam3d_ros.evaluate.source import BopSource
 from sam3d_ros.evaluate.splits import SplitSource, make_view
 from sam3d_ros.evaluate.summary import Row, summarise
 from sam3d_ros.mesh.export import write_mesh
+from sam3d_ros.methods.settings import Settings
 from sam3d_ros.types import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,7 +134,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path):
 def test_predictions_of_others_are_judged_like_our_own(bop, judged, tmp_path):
     """What `sam3d reconstruct` wrote, read back, scores as the method that made it."""
     files = tmp_path / "predictions"
-    assert reconstruct_folder.run(bop, "000001", files / "000001", method="hull") == 0
+    assert reconstruct_folder.run(bop, "000001", files / "000001", settings=Settings(method="hull")) == 0
     assert call(bop, method="", predictions=files, out=tmp_path / "out") == 0
     hull, read = (
         json.loads((out / "summary.json").read_text())["methods"] for out in (judged, tmp_path / "out")

@@ -45,8 +45,9 @@ def number(value: float) -> ParameterValue:
     return ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
 
 
-def test_states_and_fifty_rounds_without_growth(probe: Probe, start: Start) -> None:
-    process = start("reconstruction_node", "-p", "autostart:=false", "-r", "__ns:=/rounds")
+def test_states_and_fifty_rounds_without_growth(probe: Probe, start: Start, tiny_compact: Path) -> None:
+    model = ("-p", "method:=compact", "-p", f"model:={tiny_compact}")
+    process = start("reconstruction_node", "-p", "autostart:=false", "-r", "__ns:=/rounds", *model)
     name = "/rounds/sam3d"
     assert state(probe, name) == State.PRIMARY_STATE_UNCONFIGURED
     measured = psutil.Process(process.pid)
@@ -125,7 +126,7 @@ def test_parameters_are_described_ranged_and_live_where_it_makes_sense(probe: Pr
     slop, method = probe.call(DescribeParameters, f"{node}/describe_parameters", request).descriptors
     assert "ms" in slop.description
     assert slop.floating_point_range[0].to_value == 1000.0
-    assert "extrude, hull, mirror" in method.description
+    assert "auto, compact, extrude, hull, mirror" in method.description
     assert set_parameter(probe, node, "method", text("hull")) == (True, "")
     refused = [
         set_parameter(probe, node, "method", text("magic")),

@@ -36,7 +36,9 @@ def scene() -> BoxScene:
 def rig(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("node")
     meshes = ("-p", f"mesh_dir:={folder}/meshes")
-    with NodeProcess("reconstruction_node", folder, *FAST_REPORTS, *meshes) as process:
+    # Accuracy below is that of a rule, whatever bundle lies on this machine (test_model_in_the_node.py has the model).
+    method = ("-p", "method:=extrude")
+    with NodeProcess("reconstruction_node", folder, *FAST_REPORTS, *meshes, *method) as process:
         yield Rig(probe, process)
 
 

@@ -28,20 +28,24 @@ KNOWS: dict[str, set[str]] = {
     "refine": {"types", "perception", "mesh"},
     "track": {"types", "perception"},
     "runtime": {"types", "model"},
-    "pipeline": {"types", "perception", "runtime", "mesh", "refine", "track", "baselines"},
+    # The model's inputs and answers in numpy: training makes its examples with them, the robot its questions.
+    "compact": {"types", "perception", "baselines", "mesh", "runtime", "model.flow"},
+    "methods": {"types", "perception", "baselines", "mesh", "refine", "runtime", "compact"},
+    "pipeline": {"types", "perception", "mesh", "methods"},
     "data": {"types", "perception", "mesh"},
     "view": {"types", "mesh", "perception.frames"},
-    "train": {"types", "model", "data", "mesh"},
+    "train": {"types", "model", "data", "mesh", "perception", "baselines", "compact", "runtime"},
     "data_engine": {"types", "model", "data", "mesh", "view"},
     "evaluate": {
-        "types", "model", "data", "mesh", "perception", "pipeline", "refine", "runtime", "baselines", "view",
+        "types", "model", "data", "mesh", "perception", "pipeline", "methods", "compact", "refine", "runtime",
+        "baselines", "view",
     },
     # The camera that does not exist renders scenes of data; the demo measures and shows what came over DDS.
-    "node": {"types", "pipeline", "perception", "mesh", "track", "data", "evaluate", "view"},
-    "reconstruct_folder": {"types", "pipeline", "perception", "mesh", "data"},
-    "doctor": {"types", "runtime"},
+    "node": {"types", "pipeline", "methods", "perception", "mesh", "track", "data", "evaluate", "view"},
+    "reconstruct_folder": {"types", "pipeline", "methods", "perception", "mesh", "data"},
+    "doctor": {"types", "runtime", "methods"},
     "cli": {
-        "types", "pipeline", "runtime", "model", "data", "train", "data_engine", "evaluate", "node",
+        "types", "pipeline", "methods", "runtime", "model", "data", "train", "data_engine", "evaluate", "node",
         "reconstruct_folder", "doctor",
     },
 }  # fmt: skip

@@ -61,7 +61,7 @@ def test_what_the_package_imports_is_required() -> None:
     requires = {normal(name) for name in required()}
     names = import_names() - sys.stdlib_module_names
     imported = {normal(d) for name in names - ros_packages(names) for d in by_module.get(name, [name])}
-    extras = pinned("data").keys() | pinned("model").keys()
+    extras = pinned("data").keys() | pinned("model").keys() | pinned("train").keys()
     assert imported - {normal(name) for name in OPTIONAL} <= requires | extras, (
         "imported, but not in setup.py"
     )
@@ -105,6 +105,7 @@ def test_without_ros_a_wheel_for_any_machine(
     assert "sam3d_ros/pipeline.py" in names
     assert "sam3d_ros/view/page.html" in names
     assert "sam3d_ros/evaluate/nearest.npz" in names
+    assert [n for n in names if n.endswith(".data/data/share/sam3d_ros/engines/README.md")], names
     assert not [n for n in names if n.startswith(("sam3d_ros/msg/", "test/")) or n.endswith(".so")]
     (entry,) = [n for n in names if n.endswith("entry_points.txt")]
     assert "sam3d = sam3d_ros.cli:main" in zipfile.ZipFile(wheel).read(entry).decode()
@@ -129,6 +130,7 @@ def test_with_ros_a_wheel_with_messages_and_node(
     install = [*pip, "install", "-q", "--no-deps", "--ignore-installed", "--prefix", str(prefix), str(wheel)]
     subprocess.run(install, check=True, env=clean_env)
     assert (prefix / "share" / "sam3d_ros" / "launch" / "reconstruction.launch.py").is_file()
+    assert (prefix / "share" / "sam3d_ros" / "engines" / "README.md").is_file()
     assert (prefix / "share" / "ament_index" / "resource_index" / "packages" / "sam3d_ros").is_file()
     assert (prefix / "lib" / "sam3d_ros" / "reconstruction_node").is_file()
     assert not list(prefix.rglob("*.c"))

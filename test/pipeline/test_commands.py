@@ -62,6 +62,47 @@ def test_reconstruct_writes_what_it_says(bop: Path, tmp_path: Path) -> None:
     assert len(scene.geometry) == len(result["objects"])
 
 
+def test_the_model_by_its_folder(bop: Path, tmp_path: Path, tiny_compact: Path) -> None:
+    args = [
+        "--bop",
+        bop,
+        "--scene",
+        "1",
+        "--image",
+        "1",
+        "--out",
+        tmp_path,
+        "--model",
+        tiny_compact,
+        "--threads",
+        "1",
+    ]
+    assert dispatch(["reconstruct", *map(str, args)]) == 0
+    objects = json.loads((tmp_path / "result.json").read_text())["objects"]
+    assert {(o["method"], o["note"]) for o in objects} == {("compact", "")}
+
+
+def test_a_model_that_is_not_there_is_one_line_and_exit_2(
+    bop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = [
+        "--bop",
+        bop,
+        "--scene",
+        "1",
+        "--out",
+        tmp_path,
+        "--method",
+        "compact",
+        "--model",
+        f"{tmp_path}/none",
+    ]
+    assert dispatch(["reconstruct", *map(str, args)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("sam3d reconstruct: ")
+    assert "is no bundle" in line
+
+
 @pytest.mark.parametrize("method", ["hull", "mirror"])
 def test_one_image_and_method(bop: Path, tmp_path: Path, method: str) -> None:
     args = ["--bop", bop, "--scene", "1", "--image", "1", "--out", tmp_path, "--method", method]
@@ -141,6 +182,7 @@ def test_the_command_starts_without_ros_and_heavy_libraries() -> None:
 def test_doctor_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch(["doctor"]) in (0, 1)
     text = capsys.readouterr().out
+    assert any(f"{name}: " in text for name in ("compact", "extrude"))
     for name in (
         "Python",
         "numpy",
@@ -149,6 +191,7 @@ def test_doctor_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
         "tf2_msgs",
         "vision_msgs",
         "torch",
+        "method",
         "/dev/shm",
         "DDS profile",
     ):

@@ -15,10 +15,12 @@ from sam3d_ros.data.scene import Scene, make_tabletop, orbit
 from sam3d_ros.data.sensor import sense
 from sam3d_ros.evaluate.posed import posed_metrics
 from sam3d_ros.mesh.check import box, check, is_watertight
+from sam3d_ros.methods import classical
+from sam3d_ros.methods.settings import CLASSICAL, Settings
 from sam3d_ros.perception.frames import inverse
 from sam3d_ros.perception.masks import MaskLimits, masks_from_labels
 from sam3d_ros.perception.pointmap import depth_to_metres, points_from_depth
-from sam3d_ros.pipeline import METHODS, Reconstructor, Settings
+from sam3d_ros.pipeline import Reconstructor
 from sam3d_ros.types import (
     Camera,
     Cancelled,
@@ -33,6 +35,7 @@ from sam3d_ros.types import (
 )
 
 CAMERA = Camera(320, 240, 300.0, 300.0, 159.5, 119.5)
+EXTRUDE = Reconstructor(Settings(method="extrude"))
 
 
 @lru_cache(maxsize=8)
@@ -46,7 +49,7 @@ def look(seed: int, count: int = 3) -> tuple[Scene, Frame, tuple[Mask, ...], Flo
     return scene, frame, tuple(masks_from_labels(rendered.labels)), T_world_cam
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CLASSICAL)
 def test_objects_are_where_they_are(method: str) -> None:
     overlaps, errors = [], []
     for seed in range(4):
@@ -71,7 +74,7 @@ def test_objects_are_where_they_are(method: str) -> None:
 
 def test_the_result_is_whole() -> None:
     _, frame, masks, _ = look(0)
-    for result in Reconstructor().reconstruct(frame, masks):
+    for result in EXTRUDE.reconstruct(frame, masks):
         assert isinstance(result, Reconstruction)
         check(result.mesh)
         assert result.watertight
@@ -91,7 +94,7 @@ def test_the_result_is_whole() -> None:
 
 def test_same_input_same_output() -> None:
     _, frame, masks, _ = look(0)
-    first, second = (Reconstructor().reconstruct(frame, masks) for _ in range(2))
+    first, second = (EXTRUDE.reconstruct(frame, masks) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert isinstance(a, Reconstruction)
         assert isinstance(b, Reconstruction)
@@ -101,15 +104,15 @@ def test_same_input_same_output() -> None:
 
 def test_one_failure_does_not_cost_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     _, frame, masks, _ = look(0)
-    real = pipeline.extrude
+    real = classical.extrude
 
     def fragile(view, frame):  # type: ignore[no-untyped-def]
         if view.mask.index == masks[1].index:
             raise ZeroDivisionError("boom")
         return real(view, frame)
 
-    monkeypatch.setattr(pipeline, "extrude", fragile)
-    results = Reconstructor().reconstruct(frame, masks)
+    monkeypatch.setattr(classical, "extrude", fragile)
+    results = EXTRUDE.reconstruct(frame, masks)
     assert [type(r) for r in results] == [Reconstruction, Rejected, Reconstruction]
     assert isinstance(results[1], Rejected)
     assert results[1].code is RejectCode.FAILED
@@ -123,9 +126,7 @@ def test_bad_masks_are_named_in_their_place() -> None:
     tiny.pixels[100:103, 100:103] = True
     points = frame.points_cam.copy()
     points[masks[0].pixels] = np.nan
-    results = Reconstructor().reconstruct(
-        replace(frame, points_cam=points), [empty, masks[0], tiny, masks[1]]
-    )
+    results = EXTRUDE.reconstruct(replace(frame, points_cam=points), [empty, masks[0], tiny, masks[1]])
     codes = [r.code if isinstance(r, Rejected) else None for r in results]
     assert codes == [RejectCode.EMPTY_MASK, RejectCode.NO_DEPTH, RejectCode.TINY_MASK, None]
 
@@ -137,12 +138,19 @@ def test_limits() -> None:
         results = Reconstructor(settings).reconstruct(frame, masks)
         return [r.code if isinstance(r, Rejected) else None for r in results]
 
-    assert codes(Settings(max_objects=2)) == [None, None, RejectCode.TOO_MANY]
-    assert codes(Settings(min_confidence=1.0)) == [RejectCode.LOW_CONFIDENCE] * 3
-    assert codes(Settings(limits=MaskLimits(max_size=0.01))) == [RejectCode.TOO_LARGE] * 3
-    few = Reconstructor(Settings(max_faces=3000)).reconstruct(frame, masks)
+    assert codes(Settings(method="extrude", max_objects=2)) == [None, None, RejectCode.TOO_MANY]
+    assert codes(Settings(method="extrude", min_confidence=1.0)) == [RejectCode.LOW_CONFIDENCE] * 3
+    assert codes(Settings(method="extrude", limits=MaskLimits(max_size=0.01))) == [RejectCode.TOO_LARGE] * 3
+    few = Reconstructor(Settings(method="extrude", max_faces=3000)).reconstruct(frame, masks)
     assert all(isinstance(r, Reconstruction) and len(r.mesh.faces) <= 3000 and r.watertight for r in few)
-    for wrong in ({"method": "magic"}, {"max_objects": 0}, {"min_confidence": 2.0}):
+    for wrong in (
+        {"method": "magic"},
+        {"max_objects": 0},
+        {"min_confidence": 2.0},
+        {"doubt": 2.0},
+        {"threads": -1},
+        {"model": ""},
+    ):
         with pytest.raises(InputError):
             Settings(**wrong)  # type: ignore[arg-type]
 
@@ -150,8 +158,13 @@ def test_limits() -> None:
 def test_cancel_and_progress() -> None:
     _, frame, masks, _ = look(0)
     told: list[tuple[str, int, float]] = []
-    Reconstructor().reconstruct(frame, masks, progress=lambda *step: told.append(step))
-    assert [stage for stage, *_ in told] == ["support", *["points", "shape", "colour", "fit"] * 3]
+    EXTRUDE.reconstruct(frame, masks, progress=lambda *step: told.append(step))
+    assert [stage for stage, *_ in told] == [
+        "support",
+        *["points"] * 3,
+        *["shape", "fit"] * 3,
+        *["colour"] * 3,
+    ]
     fractions = [fraction for *_, fraction in told]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0
@@ -159,16 +172,16 @@ def test_cancel_and_progress() -> None:
     for after in range(len(told)):
         asked = iter([False] * after + [True] * 50)
         with pytest.raises(Cancelled):
-            Reconstructor().reconstruct(frame, masks, cancel=lambda asked=asked: next(asked))
+            EXTRUDE.reconstruct(frame, masks, cancel=lambda asked=asked: next(asked))
 
 
 def test_input_that_does_not_fit_together() -> None:
     _, frame, masks, _ = look(0)
     with pytest.raises(InputError, match="mask 7"):
-        Reconstructor().reconstruct(frame, [Mask(7, np.ones((10, 10), bool))])
+        EXTRUDE.reconstruct(frame, [Mask(7, np.ones((10, 10), bool))])
     with pytest.raises(InputError, match="image"):
-        Reconstructor().reconstruct(replace(frame, rgb=np.zeros((10, 10, 3), np.uint8)), masks)
-    assert Reconstructor().reconstruct(frame, []) == []
+        EXTRUDE.reconstruct(replace(frame, rgb=np.zeros((10, 10, 3), np.uint8)), masks)
+    assert EXTRUDE.reconstruct(frame, []) == []
 
 
 def test_without_colour_and_without_a_plane() -> None:
@@ -176,7 +189,7 @@ def test_without_colour_and_without_a_plane() -> None:
     points = frame.points_cam.copy()
     points[~np.logical_or.reduce([m.pixels for m in masks])] = np.nan
     up = np.array([0.0, -0.8, -0.6])
-    results = Reconstructor(Settings(min_confidence=0)).reconstruct(
+    results = Reconstructor(Settings(method="extrude", min_confidence=0)).reconstruct(
         replace(frame, rgb=None, points_cam=points, up_cam=up), masks
     )
     for result in results:
@@ -195,5 +208,5 @@ def test_damaged_depth_never_raises() -> None:
         points[hit] = rng.choice([np.nan, np.inf, -1.0, 0.0, 50.0])
         if trial % 3 == 0:
             points += rng.normal(size=points.shape).astype(np.float32) * 0.05
-        assert len(Reconstructor().reconstruct(replace(frame, points_cam=points), masks)) == len(masks)
+        assert len(EXTRUDE.reconstruct(replace(frame, points_cam=points), masks)) == len(masks)
     assert time.monotonic() - start < 60  # no pathological growth

@@ -66,7 +66,7 @@ class Pool:
         if place in self._kept:
             self._kept.move_to_end(place)
             return self._kept[place]
-        number = _shuffled(place, len(self), self.seed)
+        number = shuffled(place, len(self), self.seed)
         for source in self.sources:
             if number < len(source):
                 break
@@ -84,7 +84,7 @@ class Pool:
         return {**self.__dict__, "_kept": OrderedDict()}
 
 
-def _shuffled(number: int, count: int, seed: int) -> int:
+def shuffled(number: int, count: int, seed: int) -> int:
     """A permutation of 0 .. count - 1 without a table: steps of a size that shares no factor with the count."""
     step = int(np.random.default_rng([seed, count]).integers(count // 3, count)) if count > 3 else 1
     while np.gcd(step, count) != 1:

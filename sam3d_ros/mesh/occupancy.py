@@ -53,10 +53,12 @@ def _free_edges(faces: Int) -> int:
     return int((balance != 0).sum())
 
 
-def occupancy(vertices: Float, faces: Int, origin: Float, cell: float, shape: tuple[int, int, int]) -> Bool:
+def occupancy(
+    vertices: Float, faces: Int, origin: Float, cell: float | Float, shape: tuple[int, int, int]
+) -> Bool:
     """(shape) whether the centre of each cell is inside a closed mesh of vertices (V, 3) and faces (F, 3).
 
-    The centre of cell (i, j, k) is `origin + cell * (i + 0.5, j + 0.5, k + 0.5)`.
+    The centre of cell (i, j, k) is `origin + cell * (i + 0.5, j + 0.5, k + 0.5)`; cell: one side or (3,).
     """
     crossings = np.zeros((shape[0], shape[1], shape[2] + 1), np.int32)
     if not len(faces):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sam3d_ros.data.objects import TABLETOP, make_object
-from sam3d_ros.evaluate.occupancy import closed, occupancy
+from sam3d_ros.mesh.occupancy import closed, occupancy
 from sam3d_ros.types import InputError, Mesh
 
 

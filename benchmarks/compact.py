@@ -1,0 +1,237 @@
+"""The compact model on this CPU: two objects at once or one after the other, threads, torch, and in the node.
+
+    PYTHONPATH=. .venv/bin/python benchmarks/compact.py [--model NAME|DIR] [--rounds 20] [--no-node]
+
+A noisy synthetic table at 640x480 with two objects. Everything that is compared is measured in turns within one run, so
+that a busy machine is busy for all; ratios hold, milliseconds are those of this machine at this moment. The time of
+torch needs the bundle's weights and torch itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from sam3d_ros.compact.ask import Question, ask
+from sam3d_ros.compact.model import CompactModel
+from sam3d_ros.data.render import SceneRenderer
+from sam3d_ros.data.scene import make_tabletop, orbit
+from sam3d_ros.data.sensor import sense
+from sam3d_ros.methods.settings import MODEL, Settings
+from sam3d_ros.perception.masks import MaskLimits, masks_from_labels
+from sam3d_ros.perception.pointmap import depth_to_metres, points_from_depth
+from sam3d_ros.perception.support import find_support
+from sam3d_ros.perception.view import object_view
+from sam3d_ros.pipeline import STAGES, Reconstructor
+from sam3d_ros.runtime.bundle import Bundle
+from sam3d_ros.runtime.find import find_bundle
+from sam3d_ros.runtime.onnxruntime_backend import OnnxRuntimeBackend
+from sam3d_ros.types import Camera, Float, Frame, Mask, ObjectView, Reconstruction
+
+CAMERA = Camera(640, 480, 600.0, 600.0, 319.5, 239.5)
+THREADS = (1, 2)
+
+
+def look() -> tuple[Frame, list[Mask], Float]:
+    """A table with two objects: the frame, its masks, and the depth image, m."""
+    for seed in range(100):
+        scene = make_tabletop(20_000 + seed, 2)
+        rendered = SceneRenderer(scene).render(CAMERA, orbit(1, down_deg=(35.0, 45.0))[0], antialias=False)
+        masks = masks_from_labels(rendered.labels)
+        if len(masks) == 2 and min(int(mask.pixels.sum()) for mask in masks) > 2000:
+            depth = depth_to_metres(sense(rendered, CAMERA, np.random.default_rng(seed)), "16UC1")
+            return Frame(rendered.rgb, points_from_depth(depth, CAMERA), CAMERA), masks, depth
+    raise SystemExit("no scene with two objects in sight")
+
+
+def questions_of(frame: Frame, masks: list[Mask], model: CompactModel) -> list[Question]:
+    occupied = np.logical_or.reduce([mask.pixels for mask in masks])
+    support = find_support(frame.points_cam, occupied, frame.up_cam)
+    views = [object_view(frame, mask, support, MaskLimits()) for mask in masks]
+    return [ask(view, frame, model.side, model.pixels) for view in views if isinstance(view, ObjectView)]
+
+
+def in_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each job; one round runs every job once, and the first one does not count."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for _ in range(rounds + 1):
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            job()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
+
+
+def torch_model(bundle: Bundle, threads: int) -> CompactModel | None:
+    """The same networks run by torch, None without torch."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    import torch
+
+    from sam3d_ros.model.compact.config import COMPACT, NANO
+    from sam3d_ros.model.compact.geometry import CompactGeometry
+    from sam3d_ros.runtime.torch_backend import TorchBackend
+    from sam3d_ros.train.compact.export import PrepareGraph, StepGraph
+
+    torch.set_num_threads(threads)
+    network = CompactGeometry({c.grid: c for c in (NANO, COMPACT)}[int(bundle.about.settings["grid"])])
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in bundle.tensors("geometry").items()})
+    network.eval()
+    graphs = {"geometry_prepare": PrepareGraph(network), "geometry_step": StepGraph(network)}
+    return CompactModel(bundle, TorchBackend(graphs))
+
+
+def networks(console: Console, bundle: Bundle, frame: Frame, masks: list[Mask], rounds: int) -> None:
+    """The networks alone, without the arrays around them."""
+    table = Table(title="networks of one frame, ms (all steps)")
+    headings = (
+        "threads",
+        "one object",
+        "twice one",
+        "two at once",
+        "ratio",
+        "torch, two at once",
+        "ratio to torch",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for threads in THREADS:
+        model = CompactModel(bundle, OnnxRuntimeBackend(threads))
+        both = questions_of(frame, masks, model)
+        jobs: dict[str, Callable[[], object]] = {
+            "one": lambda model=model, both=both: model.shapes(both[:1]),  # type: ignore[misc]
+            "twice": lambda model=model, both=both: [model.shapes([q]) for q in both],  # type: ignore[misc]
+            "both": lambda model=model, both=both: model.shapes(both),  # type: ignore[misc]
+        }
+        if eager := torch_model(bundle, threads):
+            jobs["torch"] = lambda eager=eager, both=both: eager.shapes(both)  # type: ignore[misc]
+        t = in_turns(jobs, rounds)
+        cells = [f"{1e3 * t[name]:.0f}" for name in ("one", "twice", "both")]
+        beside = [f"{1e3 * t['torch']:.0f}", f"{t['torch'] / t['both']:.2f}"] if "torch" in t else ["-", "-"]
+        table.add_row(str(threads), *cells, f"{t['twice'] / t['both']:.2f}", *beside)
+    console.print(table)
+
+
+def stages(console: Console, model: str, frame: Frame, masks: list[Mask], rounds: int) -> None:
+    """The whole pipeline per object, by stage, beside the classical method."""
+    runs = {
+        **{f"compact, {n} threads": Settings(method="compact", model=model, threads=n) for n in THREADS},
+        "extrude": Settings(method="extrude"),
+    }
+    made = {name: Reconstructor(settings) for name, settings in runs.items()}
+    spent: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in runs}
+    phases: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for _ in range(rounds + 1):
+        for name, reconstructor in made.items():
+            start = time.perf_counter()
+            located = reconstructor.locate(frame, masks)
+            middle = time.perf_counter()
+            results = reconstructor.finish(located)
+            phases[name].append((middle - start, time.perf_counter() - middle))
+            for r in results:
+                if isinstance(r, Reconstruction):
+                    for stage, seconds in r.seconds.items():
+                        spent[name][stage].append(seconds)
+    table = Table(title="pipeline, ms per object (support: per frame); phases: per frame of two objects")
+    for heading in ("method", *STAGES, "first phase", "second phase"):
+        table.add_column(heading, justify="right")
+    for name in runs:
+        per_stage = [f"{1e3 * np.median(spent[name][stage]):.0f}" for stage in STAGES]
+        per_phase = [f"{1e3 * v:.0f}" for v in np.median(phases[name][1:], axis=0)]
+        table.add_row(name, *per_stage, *per_phase)
+    console.print(table)
+
+
+def node(console: Console, model: str, frame: Frame, masks: list[Mask], depth: Float, rounds: int) -> None:
+    """From the start of the process to the first object, then frame after frame; memory at the end."""
+    import rclpy
+    from rclpy.node import Node
+    from sam3d_ros.msg import FrameTiming, ReconstructedObjectArray
+
+    from sam3d_ros.node.camera_topics import CameraTopics
+    from sam3d_ros.node.share import shared_memory_environment
+
+    os.environ |= {"ROS_DOMAIN_ID": str(1 + os.getpid() % 100), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    os.environ |= shared_memory_environment()
+    rclpy.init()
+    camera = Node("benchmark_camera")
+    topics = CameraTopics(camera, "optical")
+    objects: list[ReconstructedObjectArray] = []
+    timings: list[FrameTiming] = []
+    camera.create_subscription(ReconstructedObjectArray, "/sam3d/objects", objects.append, 10)
+    camera.create_subscription(FrameTiming, "/sam3d/timing", timings.append, 10)
+    labels = np.zeros(depth.shape, np.uint16)
+    for mask in masks:
+        labels[mask.pixels] = mask.index
+    path = str(Path(model).resolve()) if os.sep in model else model
+    arguments = ["--ros-args", "-p", "method:=compact", "-p", f"model:={path}"]
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
+        begin = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sam3d_ros.node.reconstruction_node", *arguments],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            first, age = 0.0, []
+            until = begin + 60
+            while len(timings) < rounds and time.monotonic() < until:
+                seen = len(timings)
+                topics.publish(frame.rgb, depth, labels, CAMERA, time.time_ns())
+                wait = time.monotonic() + (10.0 if objects else 0.2)
+                while len(timings) == seen and time.monotonic() < wait:
+                    rclpy.spin_once(camera, timeout_sec=0.02)
+                    if objects and not first:
+                        first = time.monotonic() - begin
+            age = [t.age_ms for t in timings[1:]]
+            rss = psutil.Process(process.pid).memory_info().rss / 1e6
+        finally:
+            process.send_signal(2)
+            process.wait(15)
+    camera.destroy_node()
+    rclpy.shutdown()
+    if not age:
+        raise SystemExit("the node gave no objects")
+    total = float(np.median([t.total_ms for t in timings[1:]]))
+    console.print(
+        f"node: first object {first:.1f} s after the start of the process; objects {np.median(age):.0f} ms after the "
+        f"image (median of {len(age)} frames), {total:.0f} ms with meshes; {rss:.0f} MB resident"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--no-node", action="store_true")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    console = Console(width=120)
+    bundle = find_bundle(args.model)
+    frame, masks, depth = look()
+    console.print(
+        f"{bundle.about.name} {bundle.about.version}, {bundle.bytes / 1e6:.1f} MB; {os.cpu_count()} cores"
+    )
+    networks(console, bundle, frame, masks, args.rounds)
+    stages(console, args.model, frame, masks, args.rounds)
+    if not args.no_node:
+        node(console, args.model, frame, masks, depth, args.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The box in which the compact model reconstructs: upright, around what was seen and what may hide behind it.
+
+Its sides are stretched to the object's own proportions, so that a plate or a spoon gets as many samples across its
+thickness as along its length. All in the view frame of one object (types.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sam3d_ros.mesh.surface import Grid
+from sam3d_ros.types import Float
+
+MARGIN = 0.12
+"""Added on each horizontal side, in terms of the visible extent along it."""
+COMMON = 0.06
+"""Added on each side, in terms of the longest extent: what is hidden may stick out to any side."""
+DEPTH_PRIOR = 0.9
+"""A thing seen from the side is taken to be this deep, in terms of the smaller of its width and height."""
+THINNEST = 0.15
+"""No extent is taken to be less than this share of the longest, nor than LEAST_M."""
+LEAST_M = 0.01
+BELOW = 0.04
+"""Added below the support, in terms of the height."""
+LEVELS = (0.5, 99.5)
+"""Percentiles that bound the visible points: single points that were left over do not move the box."""
+
+
+@dataclass(frozen=True)
+class ObjectBox:
+    """low: (3,) float64 m, the corner in the view frame; size: (3,) m, its sides."""
+
+    low: Float
+    size: Float
+
+    def grid(self, side: int) -> Grid:
+        """Sample points in the middles of side^3 equal cells."""
+        cell = self.size / side
+        return Grid(self.low + cell / 2, cell, (side, side, side))
+
+    def unit(self, points: Float) -> Float:
+        """Points (N, 3) m in coordinates of the box: -1 to 1 along each side."""
+        inside: Float = 2 * (points - self.low) / self.size - 1
+        return inside
+
+
+def box_of(points: Float, on_support: bool) -> ObjectBox:
+    """The box for the visible points (N, 3) of an object, view frame, m.
+
+    on_support: whether z = 0 is a support that was seen; the object then reaches down to it and no further.
+    """
+    low, high = np.percentile(points.astype(np.float64), LEVELS, axis=0)
+    if on_support:
+        low[2] = 0.0
+        high[2] = max(high[2], LEAST_M)
+    extent = high - low
+    # x points away from the camera: what is hidden lies behind.
+    high[0] += max(0.0, DEPTH_PRIOR * min(extent[1], extent[2]) - extent[0])
+    extent = high - low
+    longest = max(float(extent.max()), LEAST_M)
+    least = max(THINNEST * longest, LEAST_M)
+    missing = np.maximum(least - extent, 0.0)
+    low -= missing * np.array([0.5, 0.5, 0.0 if on_support else 0.5])
+    high += missing * np.array([0.5, 0.5, 1.0 if on_support else 0.5])
+    extent = high - low
+    margin = MARGIN * extent + COMMON * longest
+    low = low - margin
+    high = high + margin
+    if on_support:
+        low[2] = -BELOW * extent[2] - 0.002
+    return ObjectBox(low, high - low)

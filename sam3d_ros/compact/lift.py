@@ -1,0 +1,96 @@
+"""What the camera saw, lifted into the grid in which the compact model answers.
+
+A network that gets the pointmap where its output lives needs no thousands of examples to learn perspective
+(docs/training.md has the figures). Lengths are counted in cells, because the box is stretched.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from sam3d_ros.baselines.columns import columns
+from sam3d_ros.baselines.evidence import Evidence
+from sam3d_ros.baselines.extrude import SEEN_SKIN, deepen
+from sam3d_ros.compact.box import ObjectBox
+from sam3d_ros.mesh.surface import Grid
+from sam3d_ros.types import Float
+
+TRUNCATION = 3.0
+"""Cells at which distances are cut off, here and in the model's answer."""
+CHANNELS = ("clearance", "open", "surface", "column", "height", "silhouette")
+GLOBALS = ("log_size_x", "log_size_y", "log_size_z", "on_support", "elevation", "log_distance")
+
+
+def cells_of(field: Float, grid: Grid) -> Float:
+    """A signed distance `field` (X, Y, Z) m in cells of the stretched grid, to first order, cut off and scaled to
+    -1 .. 1.
+
+    One cell along axis i is grid.spacing[i] long; the distance in cells is the field over the length of its gradient
+    per cell. Where the gradient vanishes, as in the middle of a thin wall, the smallest spacing stands for it.
+    """
+    gradient = np.gradient(field)
+    slope = np.sqrt(sum(g * g for g in gradient))
+    scaled: Float = field / np.maximum(slope, np.float32(grid.spacing.min()))
+    return np.clip(scaled / np.float32(TRUNCATION), -1, 1).astype(np.float32)
+
+
+def lift(seen: Evidence, box: ObjectBox, side: int) -> Float:
+    """(6, side, side, side) float32 in -1 .. 1, channels as named in CHANNELS:
+
+    clearance: how far behind the seen surface, negative where the camera saw through; open: 1 where nothing is known;
+    surface: 1 on a seen point, -1 from `TRUNCATION` cells on; column: the classical completion, positive inside
+    (`extrude`); height: 0 on the support, 1 at the top of the box; silhouette: 1 inside the mask, -1 outside.
+    """
+    grid = box.grid(side)
+    metres = seen.clearance(grid.points())
+    known = np.isfinite(metres)
+    cell = np.float32(np.cbrt(np.prod(grid.spacing)))
+    clearance = np.clip(np.where(known, metres, np.inf) / (TRUNCATION * cell), -1, 1)
+    standing = columns(_within(deepen(seen), box), metres + np.float32(SEEN_SKIN), grid)
+    height = np.broadcast_to(grid.axes()[2] / np.float32(box.low[2] + box.size[2]), grid.shape)
+    return np.stack(
+        [
+            clearance.reshape(grid.shape),
+            np.where(known, -1, 1).reshape(grid.shape),
+            near_surface(seen.points, grid),
+            cells_of(standing, grid),
+            np.clip(height, -1, 1),
+            np.where(seen.inside_mask(grid.points()), 1, -1).reshape(grid.shape),
+        ]
+    ).astype(np.float32)
+
+
+def _within(points: Float, box: ObjectBox) -> Float:
+    """Those of points (N, 3) that lie in the box; it holds nearly all of them."""
+    return points[(np.abs(box.unit(points)) < 1).all(axis=1)]
+
+
+def near_surface(points: Float, grid: Grid) -> Float:
+    """(X, Y, Z) float32: 1 in the cells of points (N, 3) m, falling to -1 at TRUNCATION cells from them."""
+    index = np.rint((points - grid.origin) / grid.spacing).astype(np.int64)
+    inside = ((index >= 0) & (index < np.array(grid.shape))).all(axis=1)
+    free = np.ones(grid.shape, np.bool_)
+    free[tuple(index[inside].T)] = False
+    if free.all():
+        return np.full(grid.shape, -1, np.float32)
+    distance = ndimage.distance_transform_edt(free)
+    falling: Float = (1 - 2 * np.minimum(distance / TRUNCATION, 1)).astype(np.float32)
+    return falling
+
+
+def globals_of(seen: Evidence, box: ObjectBox) -> Float:
+    """(6,) float32 as named in GLOBALS: log of the box's sides over 0.15 m, whether it stands on a seen support, how
+    steeply the camera looks down (rad), log of its distance over 0.7 m."""
+    from_camera = seen.view.points_cam.mean(axis=0).astype(np.float64)
+    distance = float(np.linalg.norm(from_camera))
+    down = -float(from_camera @ seen.view.T_cam_view[:3, 2]) / max(distance, 1e-6)
+    return np.array(
+        [
+            *np.log(box.size / 0.15),
+            0.0 if seen.view.support.offset is None else 1.0,
+            np.arcsin(np.clip(down, -1, 1)),
+            np.log(max(distance, 1e-3) / 0.7),
+        ],
+        np.float32,
+    )

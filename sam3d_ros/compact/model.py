@@ -1,0 +1,206 @@
+"""The compact model at run time: questions in, distance grids and layouts out, all objects of a frame in one batch.
+
+No torch: the graphs run on whatever backend is given, and `flow.sample` walks the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from sam3d_ros.compact.ask import Question, stacked
+from sam3d_ros.compact.colours import seen_colours
+from sam3d_ros.mesh.surface import Grid, surface
+from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
+from sam3d_ros.perception.frames import apply, inverse
+from sam3d_ros.runtime.backend import Backend, Engine, arrays
+from sam3d_ros.runtime.bundle import Bundle
+from sam3d_ros.types import Float, InputError, Mesh, UInt8
+
+ORDER = ("shape", "rotation", "translation", "scale")
+"""Latents in the order in which noise is drawn and graphs name them."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """steps of the flow and `rescale` of their times (`flow.time_steps`). shortcut: whether the network is told the
+    size of its steps, as after distillation. candidates: seeds per object. pick: whether the answer is their mean, or
+    the best of them by how well it explains what was seen. level: added to the distance, in units of the truncation,
+    before its zero is taken."""
+
+    steps: int = 4
+    rescale: float = 1.0
+    shortcut: bool = False
+    candidates: int = 1
+    pick: Literal["mean", "best"] = "mean"
+    level: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for fewer than one step or candidate, or an unknown `pick`."""
+        if self.steps < 1 or self.candidates < 1:
+            raise InputError("a sampling needs at least one step and one candidate")
+        if self.pick not in ("mean", "best"):
+            raise InputError(f"pick is mean or best, not {self.pick!r}")
+
+
+TEXTURE_ORDER = ("distance", "colour")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """distance: (candidates, G, G, G) float32, positive inside, in cells over TRUNCATION, on `grid` (view frame, m).
+    layout: by latent, (candidates, channels): `translation` of the bounds' centre over the box's sides, log `scale` of
+    the bounds over the box, `rotation` as two columns."""
+
+    grid: Grid
+    distance: Float
+    layout: Mapping[str, Float]
+
+    def candidate(self, index: int) -> Shape:
+        """One seed's answer alone."""
+        own = slice(index, index + 1)
+        return Shape(self.grid, self.distance[own], {name: value[own] for name, value in self.layout.items()})
+
+    def mesh(self, level: float) -> Mesh:
+        """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
+        return surface(self.distance.mean(axis=0) + np.float32(level), self.grid)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """distance: (F, F, F) float32 on `grid`, as Shape's with finer cells. colour: (3, G, G, G) float32 in -1 .. 1, sRGB
+    without light and shade, on `colour_grid`."""
+
+    grid: Grid
+    distance: Float
+    colour_grid: Grid
+    colour: Float
+
+    def mesh(self, level: float) -> Mesh:
+        """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
+        return surface(self.distance + np.float32(level), self.grid)
+
+    def colors_at(self, points: Float) -> UInt8:
+        """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""
+        index = (points - self.colour_grid.origin) / self.colour_grid.spacing
+        values = [
+            ndimage.map_coordinates(channel, index.T, order=1, mode="nearest") for channel in self.colour
+        ]
+        return np.clip(np.rint((np.stack(values, axis=1) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+class CompactModel:
+    """Both stages of a bundle, on a backend; `refines` says whether it has the second. Several threads may use one."""
+
+    def __init__(self, bundle: Bundle, backend: Backend, sampling: Sampling | None = None) -> None:
+        """Raises InputError where the bundle is not a compact model or its files are damaged."""
+        settings = bundle.about.settings
+        try:
+            self.side, self.pixels = int(settings["grid"]), int(settings["picture"])
+            self.gain = float(settings["shape_gain"])
+            entries = {name: settings["layout"][name] for name in ORDER[1:]}
+            self._layout = {
+                name: (np.array(entry["mean"], np.float32), np.array(entry["std"], np.float32))
+                for name, entry in entries.items()
+            }
+            self.sampling = sampling or Sampling(**settings["sampling"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{bundle.folder}: not a compact model: {error!r} in its settings") from error
+        self._prepare = backend.load(bundle.graph("geometry_prepare"))
+        self._step = backend.load(bundle.graph("geometry_step"))
+        self.refines = "texture_step" in bundle.graphs
+        if self.refines:
+            self._fine, self._texture_gain = int(settings["fine"]), float(settings["texture_gain"])
+            self._texture_prepare = backend.load(bundle.graph("texture_prepare"))
+            self._texture_step = backend.load(bundle.graph("texture_step"))
+
+    def shapes(
+        self,
+        questions: Sequence[Question],
+        sampling: Sampling | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> list[Shape]:
+        """One answer per question. Raises Cancelled between two steps after should_stop() said True."""
+        if not questions:
+            return []
+        s = sampling or self.sampling
+        condition = arrays(self._prepare(stacked(list(questions))))
+        context = {name: np.repeat(value, s.candidates, axis=0) for name, value in condition.items()}
+        noise = [self._noise(s.seed, i) for _ in questions for i in range(s.candidates)]
+        start = {name: np.stack([n[name] for n in noise]) for name in ORDER}
+        times = time_steps(s.steps, s.rescale)
+        step = 1 / s.steps if s.shortcut else 0.0
+        end = sample(_velocity(self._step, ORDER, context), start, times, step, should_stop=should_stop)
+        return [self._shape(q, end, i * s.candidates, s.candidates) for i, q in enumerate(questions)]
+
+    def refine(
+        self,
+        questions: Sequence[Question],
+        shapes: Sequence[Shape],
+        sampling: Sampling | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> list[Refined]:
+        """The second stage for objects whose first answers are `shapes`. Raises InputError where the bundle has none,
+        Cancelled between two steps."""
+        if not self.refines:
+            raise InputError("this bundle has no texture stage")
+        if not questions:
+            return []
+        s = sampling or self.sampling
+        coarse = np.stack([np.clip(shape.distance.mean(axis=0), -1, 1)[None] for shape in shapes])
+        grids = [q.box.grid(self.side) for q in questions]
+        seen = np.stack([_seen(q, grid) for q, grid in zip(questions, grids, strict=True)])
+        inputs = {**stacked(list(questions)), "coarse": coarse.astype(np.float32), "seen": seen}
+        context = arrays(self._texture_prepare(inputs))
+        rng = np.random.default_rng([s.seed, 1])
+        noise = {
+            "distance": rng.standard_normal((1, 1, *[self._fine] * 3), np.float32),
+            "colour": rng.standard_normal((1, 3, *[self.side] * 3), np.float32),
+        }
+        start = {name: np.repeat(value, len(questions), axis=0) for name, value in noise.items()}
+        step = 1 / s.steps if s.shortcut else 0.0
+        velocity = _velocity(self._texture_step, TEXTURE_ORDER, context)
+        end = sample(velocity, start, time_steps(s.steps, s.rescale), step, should_stop=should_stop)
+        distance, colour = (end[name] / np.float32(self._texture_gain) for name in TEXTURE_ORDER)
+        return [
+            Refined(q.box.grid(self._fine), distance[i, 0], grids[i], colour[i])
+            for i, q in enumerate(questions)
+        ]
+
+    def _noise(self, seed: int, candidate: int) -> State:
+        """Of one candidate; objects share it, so that an object does not depend on its neighbours in the batch."""
+        rng = np.random.default_rng([seed, candidate])
+        sizes: dict[str, tuple[int, ...]] = {"shape": (1, self.side, self.side, self.side)}
+        sizes.update({name: (1, len(mean)) for name, (mean, _) in self._layout.items()})
+        return draw_noise(sizes, lambda shape: rng.standard_normal(shape, np.float32), ORDER)
+
+    def _shape(self, question: Question, end: State, first: int, count: int) -> Shape:
+        own = slice(first, first + count)
+        layout = {name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()}
+        return Shape(question.box.grid(self.side), end["shape"][own, 0] / self.gain, layout)
+
+
+def _velocity(
+    engine: Engine, order: Sequence[str], context: Mapping[str, Any]
+) -> Callable[[State, float, float], State]:
+    """The step graph as `flow.sample` wants it."""
+
+    def velocity(x: State, t: float, d: float) -> State:
+        size = len(x[order[0]])
+        at = {"t": np.full(size, t, np.float32), "d": np.full(size, d, np.float32)}
+        latents = {name: np.ascontiguousarray(x[name], np.float32) for name in order}
+        answer = arrays(engine({**latents, **at, **context}))
+        return {name: answer[f"v_{name}"] for name in order}
+
+    return velocity
+
+
+def _seen(question: Question, grid: Grid) -> Float:
+    view = question.seen.view
+    points = apply(inverse(view.T_cam_view), view.points_cam.astype(np.float64))
+    return seen_colours(points, view.colors, grid)

@@ -1,0 +1,122 @@
+"""Tables with objects, looked at through the robot's own pipeline: what the model is trained on is what the node sees.
+
+Support plane, clean points and evidence come from the same functions as at run time, with their errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sam3d_ros.data.render import SceneRenderer
+from sam3d_ros.data.room import room
+from sam3d_ros.data.scene import Light, Scene, look_at, place
+from sam3d_ros.data.sensor import DepthSensor, sense
+from sam3d_ros.perception.frames import inverse
+from sam3d_ros.perception.masks import MaskLimits, check_mask
+from sam3d_ros.perception.pointmap import points_from_depth
+from sam3d_ros.perception.support import find_support
+from sam3d_ros.perception.view import object_view
+from sam3d_ros.train.compact.objects import ObjectStream, TrainingObject
+from sam3d_ros.types import Bool, Camera, Float, Frame, Mask, ObjectView, Rejected
+
+CROWDS = (((1, 3), 0.15, 0.25), ((3, 6), 0.2, 0.35), ((6, 10), 0.16, 0.4))
+"""Objects on a table (least, most), radius in m within which they stand, share of the scenes."""
+NEW_OBJECTS = 2
+"""Objects that are new with every scene; the others of its window were in the scenes before."""
+WINDOW = 40
+VIEWPOINTS = 12
+WIDTHS = ((640, 0.2), (480, 0.3), (320, 0.5))
+"""Widths of the pictures and their shares; all are 4:3 with the focal length of an ordinary depth camera."""
+FOCAL = (0.85, 1.1)
+LEAST_VISIBLE = 0.1
+ROUGH_MASK = 0.3
+"""Share of the masks that are a pixel or two too large or too small, as a segmentation makes them."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One object in one picture. T_cam_obj: (4, 4) its true pose. visible: seen share of its silhouette."""
+
+    scene: int
+    thing: TrainingObject
+    frame: Frame
+    view: ObjectView
+    T_cam_obj: Float
+    visible: float
+
+
+def looks(stream: ObjectStream, scene: int, seed: int) -> Iterator[Look]:
+    """Every usable look at every object of scene number `scene`: a pure function of its arguments."""
+    rng = np.random.default_rng([seed, scene, 1])
+    (least, most), radius, _ = CROWDS[rng.choice(len(CROWDS), p=[share for _, _, share in CROWDS])]
+    numbers = scene * NEW_OBJECTS + rng.choice(WINDOW, int(rng.integers(least, most + 1)), replace=False)
+    things = [stream[int(number)] for number in numbers]
+    placed = place([thing.model for thing in things], rng, radius, lying=0.25)
+    azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(35, 80))
+    direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+    light = Light(direction, float(rng.uniform(0.4, 0.9)), float(rng.uniform(0.25, 0.55)))
+    table = Scene(placed, room(rng, 192), light)
+    renderer = SceneRenderer(table)
+    for _ in range(VIEWPOINTS):
+        camera, T_world_cam = _camera(rng), _viewpoint(rng)
+        picture = renderer.render(camera, T_world_cam, antialias=False)
+        units = sense(picture, camera, rng, _sensor(camera, rng))
+        depth_m = np.where(units > 0, units * np.float32(1e-3), np.float32(np.nan)).astype(np.float32)
+        frame = Frame(picture.rgb, points_from_depth(depth_m, camera), camera)
+        scout = _quarter(camera)
+        whole = renderer.silhouettes(scout, T_world_cam)
+        masks = [_rough(picture.labels == p.label, rng) for p in placed]
+        support = find_support(frame.points_cam, np.logical_or.reduce(masks), None)
+        for position, pixels in enumerate(masks):
+            label = placed[position].label
+            seen, total = int((picture.labels == label).sum()), 16 * int(whole[label].sum())
+            mask = Mask(label, pixels)
+            if seen < LEAST_VISIBLE * total or check_mask(mask, frame, MaskLimits()) is not None:
+                continue
+            view = object_view(frame, mask, support, MaskLimits())
+            if isinstance(view, Rejected):
+                continue
+            T_cam_obj = inverse(T_world_cam) @ placed[position].T_world_obj
+            yield Look(scene, things[position], frame, view, T_cam_obj, min(1.0, seen / max(total, 1)))
+
+
+def _camera(rng: np.random.Generator) -> Camera:
+    width = int(rng.choice([w for w, _ in WIDTHS], p=[share for _, share in WIDTHS]))
+    focal = width * float(rng.uniform(*FOCAL))
+    return Camera(width, 3 * width // 4, focal, focal, (width - 1) / 2, (3 * width // 4 - 1) / 2)
+
+
+def _quarter(camera: Camera) -> Camera:
+    """The same view in a picture of a quarter of the size, to see how much of a thing is hidden."""
+    fx, fy, cx, cy = (value / 4 for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    return Camera(camera.width // 4, camera.height // 4, fx, fy, cx, cy)
+
+
+def _sensor(camera: Camera, rng: np.random.Generator) -> DepthSensor:
+    """A depth camera of 640 pixels whose picture was made smaller: its errors in pixels shrink with it."""
+    zoom = camera.width / WIDTHS[0][0]
+    return DepthSensor(
+        subpixel=zoom * float(rng.uniform(0.05, 0.12)),
+        lateral_px=0.8 * zoom,
+        correlation_px=max(1.2 * zoom, 0.4),
+    )
+
+
+def _viewpoint(rng: np.random.Generator) -> Float:
+    """(4, 4) `T_world_cam` from 0.4 to 1 m, 15 to 70 degrees above the table, not quite at its middle."""
+    angle, down = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(15, 70))
+    target = np.array([*rng.uniform(-0.08, 0.08, 2), 0.04])
+    away = np.array([np.cos(angle) * np.cos(down), np.sin(angle) * np.cos(down), np.sin(down)])
+    return look_at(target + rng.uniform(0.4, 1.0) * away, target)
+
+
+def _rough(pixels: Bool, rng: np.random.Generator) -> Bool:
+    if rng.random() >= ROUGH_MASK:
+        return pixels
+    kernel = np.ones((3, 3), np.uint8)
+    change = cv2.dilate if rng.random() < 0.6 else cv2.erode
+    return np.asarray(change(pixels.astype(np.uint8), kernel, iterations=int(rng.integers(1, 3)))) > 0

@@ -1,0 +1,70 @@
+"""The box around what was seen: by hand, and what holds for any points."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sam3d_ros.compact.box import BELOW, COMMON, LEAST_M, MARGIN, THINNEST, ObjectBox, box_of
+
+
+def corners(low: list[float], high: list[float]) -> np.ndarray:
+    """Half of the points in one corner, half in the other: percentiles are these two."""
+    return np.repeat(np.array([low, high], np.float32), 50, axis=0)
+
+
+def test_by_hand_on_a_support() -> None:
+    """0.10 x 0.20 x 0.12 m, seen from 2 cm above the support on: it reaches down to it, and a little deeper."""
+    box = box_of(corners([-0.05, -0.1, 0.02], [0.05, 0.1, 0.12]), on_support=True)
+    # Depth: 0.9 of the smaller of 0.20 and 0.12; margins: 12 % of each side and 6 % of 0.20.
+    margin = np.array([0.12 * 0.108, 0.12 * 0.2, 0.12 * 0.12]) + 0.06 * 0.2
+    np.testing.assert_allclose(box.low[:2], np.array([-0.05, -0.1]) - margin[:2], atol=1e-6)
+    np.testing.assert_allclose(box.low + box.size, np.array([0.058, 0.1, 0.12]) + margin, atol=1e-6)
+    assert box.low[2] == pytest.approx(-0.04 * 0.12 - 0.002, abs=1e-6)
+
+
+def test_by_hand_without_a_support() -> None:
+    """A cube seen from above all around: nothing is added but the margins, on all sides alike."""
+    box = box_of(corners([0.0, 0.0, 0.3], [0.1, 0.1, 0.4]), on_support=False)
+    np.testing.assert_allclose(box.low, [-0.018, -0.018, 0.282], atol=1e-6)
+    np.testing.assert_allclose(box.size, [0.136] * 3, atol=1e-6)
+    assert pytest.approx(0.18) == MARGIN + COMMON
+
+
+def test_a_sheet_gets_a_thickness() -> None:
+    upright = box_of(corners([0.0, -0.1, 0.0], [0.0, 0.1, 0.2]), on_support=True)
+    assert upright.size[0] > 0.9 * 0.2
+    lying = box_of(corners([-0.1, -0.1, 0.001], [0.1, 0.1, 0.001]), on_support=True)
+    assert lying.size[2] > THINNEST * 0.2
+    dot = box_of(corners([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]), on_support=False)
+    assert (dot.size >= LEAST_M).all()
+
+
+def test_what_was_seen_lies_inside_but_for_outliers() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        points = (rng.normal(size=(2000, 3)) * rng.uniform(0.01, 0.2, 3) + [0, 0, 0.3]).astype(np.float32)
+        points[:, 2] = np.abs(points[:, 2])
+        far = np.concatenate([points, [[9.0, 9.0, 9.0]]]).astype(np.float32)
+        for on_support in (True, False):
+            box = box_of(points, on_support)
+            assert (np.abs(box.unit(points)) <= 1).all(axis=1).mean() > 0.97
+            assert (box_of(far, on_support).size < 1.5 * box.size).all()
+            assert box.low[2] <= 0 or not on_support
+        assert box_of(points, True).low[2] > -BELOW * 1.2 * points[:, 2].max() - 0.01
+
+
+def test_mirrored_points_give_the_mirrored_box() -> None:
+    points = np.random.default_rng(1).uniform([0, -0.05, 0], [0.1, 0.2, 0.1], (500, 3))
+    box, other = box_of(points, True), box_of(points * [1, -1, 1], True)
+    np.testing.assert_allclose(other.size, box.size)
+    np.testing.assert_allclose(other.low[[0, 2]], box.low[[0, 2]])
+    np.testing.assert_allclose(other.low[1], -(box.low + box.size)[1])
+
+
+def test_grid_and_unit_coordinates() -> None:
+    box = ObjectBox(np.array([1.0, 2.0, 3.0]), np.array([0.4, 0.8, 1.6]))
+    np.testing.assert_allclose(box.unit(np.array([[1.0, 2.8, 3.8]])), [[-1, 1, 0]], atol=1e-9)
+    grid = box.grid(4)
+    np.testing.assert_allclose(grid.points()[0], [1.05, 2.1, 3.2], rtol=1e-6)
+    np.testing.assert_allclose(grid.points()[-1], [1.35, 2.7, 4.4], rtol=1e-6)
