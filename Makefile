@@ -19,7 +19,7 @@ demo: build
 	@$(VENV)/bin/sam3d demo --out $(OUT)
 
 test:
-	@$(BOOTSTRAP) --extra test --extra data --extra model --extra train
+	@$(BOOTSTRAP) --extra test --extra data --extra model --extra train --extra engines
 	@$(VENV)/bin/pytest $(ARGS)
 
 lint:

@@ -136,7 +136,7 @@ setup(
     data_files=bundles(),
     package_data={"sam3d_ros": ["**/*.js", "**/*.css", "**/*.html", "**/*.LICENSE", "**/*.npz"]},
     install_requires=REQUIRES,
-    extras_require={name: pinned(name) for name in ("data", "model", "train", "test", "lint")},
+    extras_require={name: pinned(name) for name in ("data", "model", "train", "engines", "test", "lint")},
     entry_points={"console_scripts": ["sam3d = sam3d_ros.cli:main"]},
     cmdclass={"build_py": BuildWithInterfaces},
     distclass=MaybeBinary,

@@ -212,6 +212,10 @@ def data() -> None:
     """Objects and training sets: prepare, shards (data --help)."""
 
 
+def engines() -> None:
+    """Graphs and TensorRT plans: export, build, check, bench, list, prune (engines --help)."""
+
+
 def node_module(name: str) -> ModuleType:
     """A module of the node's room. Raises SystemExit(2) with one sentence where ROS or our messages are missing."""
     try:
@@ -243,10 +247,12 @@ def dispatch(argv: list[str]) -> int:
                 f"sam3d data: no module {error.name}: pip install -r requirements/data.txt", file=sys.stderr
             )
             return 2
+    if name == "engines":
+        return int(importlib.import_module("sam3d_ros.runtime.engines_command").run(argv[1:]))
     from sam3d_ros.model.convert_command import convert
 
     parts = (
-        reconstruct, evaluate, train, train_data, convert, models, doctor, demo, data, node, camera, replay,
+        reconstruct, evaluate, train, train_data, convert, models, engines, doctor, demo, data, node, camera, replay,
     )  # fmt: skip
     commands = {f.__name__.replace("_", "-"): f for f in parts}
     code = tyro.extras.subcommand_cli_from_dict(

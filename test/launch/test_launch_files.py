@@ -137,6 +137,14 @@ def test_use_sim_time_and_autostart() -> None:
     assert node.parameters[-1] == {"autostart": False, "use_sim_time": True}
 
 
+def test_the_method_and_its_model() -> None:
+    node = reconstruction(
+        run(LAUNCH / "reconstruction.launch.py", method="compact", model="/models/mine").nodes
+    )
+    assert node.parameters[-1] == {"autostart": True, "method": "compact", "model": "/models/mine"}
+    assert {"method", "model"} <= parameter_names()
+
+
 def test_shared_memory_is_asked_for_before_the_node_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
         monkeypatch.delenv(name, raising=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import small_training
+import torch
 from safetensors.torch import load_file
 from small_training import SHARED, shared
 
@@ -33,9 +34,8 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         assert [line["step"] for line in lines[1]] == [1, 2, 3, 4]
         for mine, its in zip(*lines, strict=True):
             for key in mine.keys() - {"seconds"}:
-                assert its[key] == pytest.approx(mine[key], rel=1e-3), (name, mine["step"], key)
+                assert its[key] == pytest.approx(mine[key], rel=1e-4), (name, mine["step"], key)
         weights, others = (load_file(folder / "weights.safetensors") for folder in (one, two))
         assert weights.keys() == others.keys()
-        # AdamW's first steps are as large for a gradient of 1e-8, where sums in another order differ, as for any other.
-        far = sum(int(((weights[n] - others[n]).abs() > 1e-4).sum()) for n in weights)
-        assert far <= 1e-3 * sum(t.numel() for t in weights.values())
+        for n in weights:
+            assert torch.allclose(weights[n], others[n], rtol=1e-3, atol=1e-5), (name, n)
