@@ -65,6 +65,7 @@ def export_graph(plan: GraphPlan, module: torch.nn.Module, path: Path, opset: in
     module: takes the plan's inputs in their order and returns its outputs in theirs; any module, not only ours. It is
     traced with zeros, which are valid rows of every index table.
     """
+    import onnx_ir
     import torch
 
     device = next(module.parameters()).device
@@ -95,6 +96,8 @@ def export_graph(plan: GraphPlan, module: torch.nn.Module, path: Path, opset: in
             verbose=False,
         )
     assert model is not None
+    for value, tensor in zip(model.model.graph.outputs, plan.outputs, strict=True):
+        value.shape = onnx_ir.Shape(tensor.shape)  # the exporter's words for them are its own
     # Our names are given to inputs and outputs alone; torch names the rest after operators ("view", "t").
     borders = {v.name: v for v in (*model.model.graph.inputs, *model.model.graph.outputs)}
     model.model.graph.metadata_props.clear()
