@@ -1,7 +1,7 @@
 """The compact texture & refinement model: a flow over fine distances and colours, given the geometry model's answer.
 
 Both latents live on dense grids in the object's box. A narrow band of sparse voxels, as the published model has it,
-saves little here: the box fits the object so closely that a third of its cells are near the surface.
+saves little here: the box fits the object so closely that a fifth to a third of its cells are near the surface.
 """
 
 # mypy: disable-error-code="no-any-return,no-untyped-call"
