@@ -252,7 +252,7 @@ class Reconstructor:
         if isinstance(refined, Refined):
             try:
                 with timed(seconds, "refine"):
-                    level, most = self.chosen.sampling.level, self.settings.max_faces
+                    level, most = self.chosen.sampling.fine_level, self.settings.max_faces
                     better = finer(refined, level, found.answer, view, frame, most)
                 first = replace(
                     first,

@@ -29,8 +29,8 @@ ORDER = ("shape", "rotation", "translation", "scale")
 class Sampling:
     """steps of the flow and `rescale` of their times (`flow.time_steps`). shortcut: whether the network is told the
     size of its steps, as after distillation. candidates: seeds per object. pick: whether the answer is their mean, or
-    the best of them by how well it explains what was seen. level: added to the distance, in units of the truncation,
-    before its zero is taken."""
+    the best of them by how well it explains what was seen. level, fine_level: added to the
+    distances of the first and the second stage, in units of the truncation, before their zero is taken."""
 
     steps: int = 4
     rescale: float = 1.0
@@ -38,6 +38,7 @@ class Sampling:
     candidates: int = 1
     pick: Literal["mean", "best"] = "mean"
     level: float = 0.0
+    fine_level: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:

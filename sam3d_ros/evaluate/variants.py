@@ -25,7 +25,7 @@ WORDS = {"yes": True, "no": False}
 
 @dataclass(frozen=True)
 class Variant:
-    """model: name of the bundle or its folder. steps, rescale, shortcut, candidates, pick, level, seed: of `Sampling`.
+    """model: name of the bundle or its folder. steps, rescale, shortcut, candidates, pick, level, fine_level, seed: of `Sampling`.
     rgb: no takes the colours away from the model, and from the mesh. fallback: no counts as missing what the model
     rejects. threads: of the model."""
 
@@ -36,6 +36,7 @@ class Variant:
     candidates: int | None = None
     pick: str | None = None
     level: float | None = None
+    fine_level: float | None = None
     seed: int | None = None
     rgb: bool = True
     fallback: bool = True

@@ -45,6 +45,7 @@ def write_compact_bundle(
             {k: v.detach().half().contiguous() for k, v in network.state_dict().items()},
             folder / weights[name],
         )
+        (folder / weights[name]).chmod(0o644)  # safetensors keeps its files to the user
     settings = {
         "grid": config.grid,
         "picture": config.picture.pixels,
