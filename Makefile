@@ -19,11 +19,11 @@ demo: build
 	@$(VENV)/bin/sam3d demo --out $(OUT)
 
 test:
-	@$(BOOTSTRAP) --extra test --extra data --extra model
+	@$(BOOTSTRAP) --extra test --extra data --extra model --extra train --extra engines
 	@$(VENV)/bin/pytest $(ARGS)
 
 lint:
-	@$(BOOTSTRAP) --extra lint --extra data --extra model
+	@$(BOOTSTRAP) --extra lint --extra data --extra model --extra train
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
 # The environments (.venv*) stay; `rm -r .venv` starts anew.

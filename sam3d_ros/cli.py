@@ -56,6 +56,7 @@ def evaluate(
     views: int | None = None,
     workers: int = 2,
     report: bool = True,
+    aligned: bool = True,
 ) -> int:
     """Measure methods against ground truth: one table, summary.json and a page with cases to look at.
 
@@ -69,10 +70,107 @@ def evaluate(
         views: how many views of a split; 200 by default.
         workers: processes.
         report: also write report.html.
+        aligned: also the metrics that need ICP; without them a run takes a fifth of the time.
     """
     from sam3d_ros.evaluate.command import run
 
-    return run(bop, split, method, predictions, out, views, workers, report)
+    return run(bop, split, method, predictions, out, views, workers, report, aligned)
+
+
+def train(
+    stage: tyro.conf.Positional[str],
+    config: Literal["toy", "nano", "compact", "published"],
+    out: Path = Path("out/train"),
+    start: Path | None = None,
+    geometry: Path | None = None,
+    data: str = "",
+    validation: Path | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    accumulate: int = 1,
+    workers: int = 0,
+    seed: int = 0,
+    compiled: bool = False,
+    sharded: bool = False,
+    log: int = 50,
+    sheets: int = 1000,
+    checkpoints: int = 1000,
+) -> int:
+    """Train one stage of the paper; the same command again goes on where it was stopped.
+
+    Several GPUs or machines: torchrun or accelerate launch with -m sam3d_ros.cli train ... (docs/training.md).
+
+    Args:
+        stage: its name, such as geometry-pre; a wrong one is answered with all names.
+        config: sizes and data: toy (seconds on a CPU, no data needed), nano (our compact model for a CPU: hours),
+            compact (the same for one GPU) or published (the paper's).
+        out: checkpoints, curves, sheets and weights go to OUT/CONFIG/STAGE.
+        start: weights to start from; the result of the stage before by default.
+        geometry: weights of the geometry model on which texture stages of nano and compact build; by default the
+            result of the last geometry stage that is done.
+        data: for nano and compact folders of training scenes, with commas between them (sam3d train-data fills them);
+            for published a folder of latents.
+        validation: for nano and compact a folder of scenes that are not trained on, for numbers and sheets.
+        steps: instead of the stage's.
+        batch: samples per step over all processes, instead of the stage's.
+        accumulate: micro-batches per process and step, where a batch does not fit.
+        workers: processes that make the data.
+        seed: of everything random.
+        compiled: torch.compile, worth it on a GPU.
+        sharded: parameters and moments shared out between processes (FSDP) instead of copied (DDP).
+        log: steps between two lines of losses.
+        sheets: steps between two sheets of samples and validation numbers.
+        checkpoints: steps between two checkpoints.
+    """
+    from sam3d_ros.train.command import Options, run
+
+    folders = tuple(Path(name) for name in data.split(",") if name)
+    options = Options(
+        out,
+        start,
+        geometry,
+        folders,
+        validation,
+        steps,
+        batch,
+        accumulate,
+        workers,
+        seed,
+        compiled,
+        sharded,
+        log,
+        sheets,
+        checkpoints,
+    )
+    return run(stage, config, options)
+
+
+def train_data(
+    out: tyro.conf.Positional[Path],
+    packs: tuple[Path, ...] = (),
+    config: Literal["nano", "compact"] = "nano",
+    first: int = 0,
+    step: int = 1,
+    stop: int = 1000,
+    seed: int = 0,
+    fine: bool = True,
+) -> int:
+    """Fill a folder with training scenes for the compact model: tables with objects, seen through the robot's own
+    pipeline, of nothing that evaluation uses. Stopped at any time, the same command goes on.
+
+    Args:
+        out: folder for scenes, looks, objects and fine.
+        packs: objects from `sam3d data prepare` beside the procedural ones.
+        config: whose grids and pictures.
+        first: number of the first scene; with --step for several processes or machines at work in the same folder.
+        step: distance between two scenes of this process.
+        stop: one more than the last scene; a scene has about 50 examples.
+        seed: of everything random.
+        fine: make what the texture stages learn too.
+    """
+    from sam3d_ros.train.compact.data_command import run
+
+    return run(out, packs, config, first, step, stop, seed, fine)
 
 
 def doctor() -> int:
@@ -114,6 +212,10 @@ def data() -> None:
     """Objects and training sets: prepare, shards (data --help)."""
 
 
+def engines() -> None:
+    """Graphs and TensorRT plans: export, build, check, bench, list, prune (engines --help)."""
+
+
 def node_module(name: str) -> ModuleType:
     """A module of the node's room. Raises SystemExit(2) with one sentence where ROS or our messages are missing."""
     try:
@@ -145,10 +247,14 @@ def dispatch(argv: list[str]) -> int:
                 f"sam3d data: no module {error.name}: pip install -r requirements/data.txt", file=sys.stderr
             )
             return 2
+    if name == "engines":
+        return int(importlib.import_module("sam3d_ros.runtime.engines_command").run(argv[1:]))
     from sam3d_ros.model.convert_command import convert
 
-    parts = (reconstruct, evaluate, convert, models, doctor, demo, data, node, camera, replay)
-    commands = {f.__name__: f for f in parts}
+    parts = (
+        reconstruct, evaluate, train, train_data, convert, models, engines, doctor, demo, data, node, camera, replay,
+    )  # fmt: skip
+    commands = {f.__name__.replace("_", "-"): f for f in parts}
     code = tyro.extras.subcommand_cli_from_dict(
         commands,
         prog="sam3d",
@@ -161,3 +267,7 @@ def dispatch(argv: list[str]) -> int:
 def main() -> None:
     """Entry point of the console script."""
     sys.exit(dispatch(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

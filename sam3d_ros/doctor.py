@@ -14,6 +14,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from sam3d_ros.runtime.find import Damaged, bundles
+from sam3d_ros.runtime.select import choose, options
+from sam3d_ros.types import InputError
+
 SHM = Path("/dev/shm")
 NEEDED_SHM = 64 << 20  # bytes: a few frames of 640x480 with points, for two readers
 
@@ -44,16 +48,9 @@ def version(distribution: str) -> str:
 
 
 def findings() -> list[Finding]:
-    """All lines, in the order in which things build on each other. Loads nothing but the model of the method."""
-    return [
-        python(),
-        numpy(),
-        *ros(),
-        *optional(),
-        method(),
-        shared_memory_profile(),
-        shared_memory_space(),
-    ]
+    """All lines, in the order in which things build on each other. Loads nothing heavy but the model of the method."""
+    shared_memory = (shared_memory_profile(), shared_memory_space())
+    return [python(), numpy(), *ros(), *optional(), *backends(), *models(), method(), *shared_memory]
 
 
 def python() -> Finding:
@@ -86,8 +83,6 @@ OPTIONAL = {
     "vision_msgs": "Detection3DArray is published",
     "moveit_msgs": "CollisionObject is published",
     "torch": "networks in torch, training",
-    "onnxruntime": "model bundles on the CPU",
-    "tensorrt": "model engines on CUDA GPUs",
 }
 
 
@@ -110,6 +105,26 @@ def method() -> Finding:
         return Finding("method", False, f"none: {error}; pip install -r requirements/runtime.txt")
     chosen = choose(Settings())
     return Finding("method", chosen.model is not None or None, f"{chosen.method}: {chosen.reason}")
+
+
+def backends() -> list[Finding]:
+    """What can run model bundles, the fastest first, and what is missing for the others."""
+    return [Finding(option.name, True if option.usable else None, option.text) for option in options()]
+
+
+def models() -> list[Finding]:
+    """Every bundle and the backend that `auto` takes for it."""
+    lines = []
+    for bundle in bundles():
+        name = bundle.folder.name
+        if isinstance(bundle, Damaged):
+            lines.append(Finding(name, None, bundle.reason))
+            continue
+        try:
+            lines.append(Finding(name, True, f"runs with {choose(bundle).name}"))
+        except InputError as error:
+            lines.append(Finding(name, None, str(error)))
+    return lines
 
 
 def shared_memory_profile() -> Finding:
@@ -142,6 +157,6 @@ def run() -> int:
     found = findings()
     for line in found:
         console.print(
-            f"{marks[line.ok]} {line.name:12s} {escape(line.text)}", highlight=False, soft_wrap=True
+            f"{marks[line.ok]} {line.name:16s} {escape(line.text)}", highlight=False, soft_wrap=True
         )
     return 0 if all(line.ok is not False for line in found) else 1

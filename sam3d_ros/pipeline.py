@@ -15,12 +15,14 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
+from sam3d_ros.compact.model import Refined
 from sam3d_ros.mesh.check import MeshError, is_watertight
 from sam3d_ros.mesh.colour import colour
 from sam3d_ros.methods.answer import Answer, Asked
 from sam3d_ros.methods.choose import Chosen, choose
 from sam3d_ros.methods.complete import complete
 from sam3d_ros.methods.learned import BATCH, ask_model
+from sam3d_ros.methods.refined import finer, refine_all
 from sam3d_ros.methods.settings import Settings
 from sam3d_ros.methods.steps import Cancel, Progress, Steps, timed
 from sam3d_ros.perception.masks import check_mask
@@ -37,9 +39,9 @@ from sam3d_ros.types import (
     Rejected,
 )
 
-STAGES = ("support", "points", "shape", "fit", "colour")
-P = ParamSpec("P")
+STAGES = ("support", "points", "shape", "fit", "refine", "colour")
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -133,16 +135,37 @@ class Reconstructor:
         return Located(frame, [entries[i] for i in range(len(masks))], steps)
 
     def finish(self, located: Located) -> list[Reconstruction | Rejected]:
-        """The second phase: colours, in the frames that `locate` gave. Where that fails for an object, its first
-        result stays, with a note. Raises Cancelled."""
+        """The second phase: the model's finer meshes where it has a second stage, and colours, in the frames that
+        `locate` gave. Where that fails for an object, its first result stays, with a note. Raises Cancelled."""
+        refined = self._refine(located)
         results: list[Reconstruction | Rejected] = []
-        for entry in located.entries:
+        for i, entry in enumerate(located.entries):
             if isinstance(entry, Rejected):
                 results.append(entry)
                 continue
             located.steps.begin("colour", entry.view.mask.index)
-            results.append(self._coloured(located.frame, entry))
+            results.append(self._coloured(located.frame, entry, refined.get(i)))
         return results
+
+    def _refine(self, located: Located) -> dict[int, Refined | str]:
+        """The second stage's answers by position, in batches; none for objects of a classical method."""
+        model = self.chosen.model
+        answers: dict[int, Refined | str] = {}
+        if model is None or not model.refines:
+            return answers
+        found = {i: e for i, e in enumerate(located.entries) if isinstance(e, Found) and e.answer.asked}
+        positions = list(found)
+        for first in range(0, len(positions), BATCH):
+            batch = positions[first : first + BATCH]
+            located.steps.begin("refine", found[batch[0]].view.mask.index, len(batch))
+            spent: dict[str, float] = {}
+            with timed(spent, "refine"):
+                asked = [a for i in batch if (a := found[i].answer.asked) is not None]
+                said = refine_all(model, self.chosen.sampling, asked, located.steps.cancel)
+            for i, answer in zip(batch, said, strict=True):
+                answers[i] = answer
+                found[i].seconds["refine"] = spent["refine"] / len(batch)
+        return answers
 
     def _refused(self, frame: Frame, masks: Sequence[Mask]) -> dict[int, Found | Rejected]:
         """Masks that are not worth trying, by position."""
@@ -224,15 +247,32 @@ class Reconstructor:
         )
         return Found(view, found, first, seconds)
 
-    def _coloured(self, frame: Frame, found: Found) -> Reconstruction:
-        view, first = found.view, found.first
-        with timed(found.seconds, "colour"):
+    def _coloured(self, frame: Frame, found: Found, refined: Refined | str | None) -> Reconstruction:
+        view, first, seconds = found.view, found.first, found.seconds
+        if isinstance(refined, Refined):
+            try:
+                with timed(seconds, "refine"):
+                    level, most = self.chosen.sampling.level, self.settings.max_faces
+                    better = finer(refined, level, found.answer, view, frame, most)
+                first = replace(
+                    first,
+                    mesh=better.mesh,
+                    fit=better.fit,
+                    confidence=better.confidence,
+                    watertight=is_watertight(better.mesh),
+                )
+            except (InputError, MeshError) as error:
+                refined = str(error)
+        if isinstance(refined, str):
+            first = replace(first, note=f"first mesh only: {refined}")
+
+        with timed(seconds, "colour"):
             mesh = self._guarded(
                 view.mask, colour, first.mesh, first.T_cam_obj, frame.rgb, view.mask, view.roi, frame.camera
             )
         if isinstance(mesh, Rejected):
             return replace(first, note=f"without colours: {mesh.reason}")
-        return replace(first, mesh=mesh, seconds=dict(found.seconds))
+        return replace(first, mesh=mesh, seconds=dict(seconds))
 
 
 def check_input(frame: Frame, masks: Sequence[Mask]) -> None:

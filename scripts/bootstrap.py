@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make a virtual environment in which sam3d_ros runs on a machine without ROS. Standard library only.
 
-    python3 scripts/bootstrap.py [--distro kilted|jazzy] [--extra test] [--extra lint] [--extra model] [--extra data]
+    python3 scripts/bootstrap.py [--distro kilted|jazzy] [--extra test|lint|model|train|data|engines] ...
 
 1. create the environment (.venv, or .venv-jazzy), 2. install the pinned requirements from PyPI, 3. repair the CMake
 files of the ROS wheels, which name folders of the machine they were built on, 4. build tf2_msgs where no wheel has it
@@ -163,7 +163,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--distro", choices=("kilted", "jazzy"), default="kilted")
     parser.add_argument("--venv", type=Path, help="default: .venv, or .venv-jazzy")
-    parser.add_argument("--extra", action="append", default=[], choices=("test", "lint", "model", "data"))
+    parser.add_argument(
+        "--extra",
+        action="append",
+        default=[],
+        choices=("test", "lint", "model", "train", "data", "engines"),
+    )
     args = parser.parse_args()
     low, high = SUPPORTED
     if not low <= sys.version_info[:2] <= high:

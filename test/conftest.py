@@ -10,4 +10,4 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny_compact() -> Path:
     """Folder of a compact bundle with random weights (test/support/tiny_compact.py); nothing may write into it."""
-    return Path(__file__).parent / "golden" / "compact"
+    return Path(__file__).parent / "bundles" / "compact"

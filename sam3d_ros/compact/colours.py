@@ -32,5 +32,5 @@ def seen_colours(points: Float, colors: UInt8, grid: Grid) -> Float:
     distance, nearest = ndimage.distance_transform_edt(count.reshape(grid.shape) == 0, return_indices=True)
     filled = mean[:, nearest[0], nearest[1], nearest[2]]
     close = 1 - 2 * np.minimum(distance / REACH, 1)
-    seen: Float = np.concatenate([filled, close[None]]).astype(np.float32)
-    return seen
+    stack: Float = np.concatenate([filled, close[None]]).astype(np.float32)
+    return stack

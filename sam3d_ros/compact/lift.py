@@ -75,8 +75,8 @@ def near_surface(points: Float, grid: Grid) -> Float:
     if free.all():
         return np.full(grid.shape, -1, np.float32)
     distance = ndimage.distance_transform_edt(free)
-    near: Float = (1 - 2 * np.minimum(distance / TRUNCATION, 1)).astype(np.float32)
-    return near
+    falling: Float = (1 - 2 * np.minimum(distance / TRUNCATION, 1)).astype(np.float32)
+    return falling
 
 
 def globals_of(seen: Evidence, box: ObjectBox) -> Float:

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from sam3d_ros.compact.ask import Question, stacked
+from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.mesh.surface import Grid, surface
 from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
-from sam3d_ros.runtime.backend import Backend, arrays
+from sam3d_ros.perception.frames import apply, inverse
+from sam3d_ros.runtime.backend import Backend, Engine, arrays
 from sam3d_ros.runtime.bundle import Bundle
-from sam3d_ros.types import Float, InputError, Mesh
+from sam3d_ros.types import Float, InputError, Mesh, UInt8
 
 ORDER = ("shape", "rotation", "translation", "scale")
 """Latents in the order in which noise is drawn and graphs name them."""
@@ -45,6 +48,9 @@ class Sampling:
             raise InputError(f"pick is mean or best, not {self.pick!r}")
 
 
+TEXTURE_ORDER = ("distance", "colour")
+
+
 @dataclass(frozen=True)
 class Shape:
     """distance: (candidates, G, G, G) float32, positive inside, in cells over TRUNCATION, on `grid` (view frame, m).
@@ -65,8 +71,31 @@ class Shape:
         return surface(self.distance.mean(axis=0) + np.float32(level), self.grid)
 
 
+@dataclass(frozen=True)
+class Refined:
+    """distance: (F, F, F) float32 on `grid`, as Shape's with finer cells. colour: (3, G, G, G) float32 in -1 .. 1, sRGB
+    without light and shade, on `colour_grid`."""
+
+    grid: Grid
+    distance: Float
+    colour_grid: Grid
+    colour: Float
+
+    def mesh(self, level: float) -> Mesh:
+        """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
+        return surface(self.distance + np.float32(level), self.grid)
+
+    def colors_at(self, points: Float) -> UInt8:
+        """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""
+        index = (points - self.colour_grid.origin) / self.colour_grid.spacing
+        values = [
+            ndimage.map_coordinates(channel, index.T, order=1, mode="nearest") for channel in self.colour
+        ]
+        return np.clip(np.rint((np.stack(values, axis=1) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
 class CompactModel:
-    """The geometry stage of a bundle, on a backend. Several threads may use one where the backend allows it."""
+    """Both stages of a bundle, on a backend; `refines` says whether it has the second. Several threads may use one."""
 
     def __init__(self, bundle: Bundle, backend: Backend, sampling: Sampling | None = None) -> None:
         """Raises InputError where the bundle is not a compact model or its files are damaged."""
@@ -84,6 +113,11 @@ class CompactModel:
             raise InputError(f"{bundle.folder}: not a compact model: {error!r} in its settings") from error
         self._prepare = backend.load(bundle.graph("geometry_prepare"))
         self._step = backend.load(bundle.graph("geometry_step"))
+        self.refines = "texture_step" in bundle.graphs
+        if self.refines:
+            self._fine, self._texture_gain = int(settings["fine"]), float(settings["texture_gain"])
+            self._texture_prepare = backend.load(bundle.graph("texture_prepare"))
+            self._texture_step = backend.load(bundle.graph("texture_step"))
 
     def shapes(
         self,
@@ -101,8 +135,42 @@ class CompactModel:
         start = {name: np.stack([n[name] for n in noise]) for name in ORDER}
         times = time_steps(s.steps, s.rescale)
         step = 1 / s.steps if s.shortcut else 0.0
-        end = sample(self._velocity(context), start, times, step, should_stop=should_stop)
+        end = sample(_velocity(self._step, ORDER, context), start, times, step, should_stop=should_stop)
         return [self._shape(q, end, i * s.candidates, s.candidates) for i, q in enumerate(questions)]
+
+    def refine(
+        self,
+        questions: Sequence[Question],
+        shapes: Sequence[Shape],
+        sampling: Sampling | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> list[Refined]:
+        """The second stage for objects whose first answers are `shapes`. Raises InputError where the bundle has none,
+        Cancelled between two steps."""
+        if not self.refines:
+            raise InputError("this bundle has no texture stage")
+        if not questions:
+            return []
+        s = sampling or self.sampling
+        coarse = np.stack([np.clip(shape.distance.mean(axis=0), -1, 1)[None] for shape in shapes])
+        grids = [q.box.grid(self.side) for q in questions]
+        seen = np.stack([_seen(q, grid) for q, grid in zip(questions, grids, strict=True)])
+        inputs = {**stacked(list(questions)), "coarse": coarse.astype(np.float32), "seen": seen}
+        context = arrays(self._texture_prepare(inputs))
+        rng = np.random.default_rng([s.seed, 1])
+        noise = {
+            "distance": rng.standard_normal((1, 1, *[self._fine] * 3), np.float32),
+            "colour": rng.standard_normal((1, 3, *[self.side] * 3), np.float32),
+        }
+        start = {name: np.repeat(value, len(questions), axis=0) for name, value in noise.items()}
+        step = 1 / s.steps if s.shortcut else 0.0
+        velocity = _velocity(self._texture_step, TEXTURE_ORDER, context)
+        end = sample(velocity, start, time_steps(s.steps, s.rescale), step, should_stop=should_stop)
+        distance, colour = (end[name] / np.float32(self._texture_gain) for name in TEXTURE_ORDER)
+        return [
+            Refined(q.box.grid(self._fine), distance[i, 0], grids[i], colour[i])
+            for i, q in enumerate(questions)
+        ]
 
     def _noise(self, seed: int, candidate: int) -> State:
         """Of one candidate; objects share it, so that an object does not depend on its neighbours in the batch."""
@@ -111,17 +179,28 @@ class CompactModel:
         sizes.update({name: (1, len(mean)) for name, (mean, _) in self._layout.items()})
         return draw_noise(sizes, lambda shape: rng.standard_normal(shape, np.float32), ORDER)
 
-    def _velocity(self, context: Mapping[str, Any]) -> Callable[[State, float, float], State]:
-        def velocity(x: State, t: float, d: float) -> State:
-            size = len(x["shape"])
-            at = {"t": np.full(size, t, np.float32), "d": np.full(size, d, np.float32)}
-            latents = {name: np.ascontiguousarray(x[name], np.float32) for name in ORDER}
-            answer = arrays(self._step({**latents, **at, **context}))
-            return {name: answer[f"v_{name}"] for name in ORDER}
-
-        return velocity
-
     def _shape(self, question: Question, end: State, first: int, count: int) -> Shape:
         own = slice(first, first + count)
         layout = {name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()}
         return Shape(question.box.grid(self.side), end["shape"][own, 0] / self.gain, layout)
+
+
+def _velocity(
+    engine: Engine, order: Sequence[str], context: Mapping[str, Any]
+) -> Callable[[State, float, float], State]:
+    """The step graph as `flow.sample` wants it."""
+
+    def velocity(x: State, t: float, d: float) -> State:
+        size = len(x[order[0]])
+        at = {"t": np.full(size, t, np.float32), "d": np.full(size, d, np.float32)}
+        latents = {name: np.ascontiguousarray(x[name], np.float32) for name in order}
+        answer = arrays(engine({**latents, **at, **context}))
+        return {name: answer[f"v_{name}"] for name in order}
+
+    return velocity
+
+
+def _seen(question: Question, grid: Grid) -> Float:
+    view = question.seen.view
+    points = apply(inverse(view.T_cam_view), view.points_cam.astype(np.float64))
+    return seen_colours(points, view.colors, grid)

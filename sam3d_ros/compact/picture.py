@@ -1,4 +1,4 @@
-"""The object's crop as the compact model's encoder reads it: colour, mask, where each pixel lies in the box."""
+"""The object's crop as the compact model's image encoder reads it: colour, mask, and the point of each pixel."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def picture(view: ObjectView, frame: Frame, box: ObjectBox, pixels: int = PIXELS
         )
         return np.asarray(warped)
 
-    window, to_image[:, 2] = _window(to_image, side, (frame.points_cam.shape[0], frame.points_cam.shape[1]))
+    window, to_image[:, 2] = _window(to_image, side, (frame.camera.height, frame.camera.width))
     if frame.rgb is None:
         rgb: Float = np.zeros((pixels, pixels, 3), np.float32)
     else:

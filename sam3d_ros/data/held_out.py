@@ -65,5 +65,7 @@ def training_part(source: ObjectSource) -> ObjectSource:
 def training_objects(seed: int, count: int) -> Procedural:
     """`count` procedural objects for training. Raises InputError for a seed that is held out."""
     if not 0 <= seed < HELD_OUT_SEED:
-        raise InputError(f"training seeds are 0 to {HELD_OUT_SEED - 1}, not {seed}: the rest is for evaluation")
+        raise InputError(
+            f"training seeds are 0 to {HELD_OUT_SEED - 1}, not {seed}: the rest is for evaluation"
+        )
     return Procedural(seed, count, TRAINING_CATEGORIES)

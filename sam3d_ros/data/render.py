@@ -8,17 +8,17 @@ for each pixel on an edge, which a tenth of the pixels of a cluttered table are.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-import cv2
 import numpy as np
 from embreex.mesh_construction import TriangleMesh  # type: ignore[import-untyped]
 from embreex.rtcore_scene import EmbreeScene  # type: ignore[import-untyped]
 
-from sam3d_ros.data.room import Quad
-from sam3d_ros.data.scene import Scene, world_vertices
+from sam3d_ros.data.rays import box_corners, pixel_rays, quad_colors, ray_starts, window_of
+from sam3d_ros.data.scene import Light, Scene, world_vertices
 from sam3d_ros.data.srgb import linear_from_srgb, srgb_from_linear
 from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.types import Bool, Camera, Float, InputError, Int, UInt8
@@ -138,6 +138,8 @@ class SceneRenderer:
         )
         self._light, self._objects = scene.light, scene.objects
         self._tree = _tree(np.concatenate(vertices), np.concatenate(faces))
+        # A room fills the picture; objects alone only the window around their boxes.
+        self._boxes = None if scene.room else np.concatenate([box_corners(v) for v in vertices])
         self._object_trees: dict[int, EmbreeScene] = {}
 
     def render(self, camera: Camera, T_world_cam: Float, antialias: bool = True) -> Rendered:
@@ -147,9 +149,10 @@ class SceneRenderer:
         Labels, depth and normals are those of pixel centres; colours of edge pixels are the mean of four
         subpixels where `antialias`. Raises InputError for a camera with distortion.
         """
-        rays_cam = _rays(camera)
+        window = self._window(camera, T_world_cam)
+        shown = pixel_rays(camera).reshape(camera.height, camera.width, 3)[window]
+        shape, rays_cam = (shown.shape[0], shown.shape[1]), shown.reshape(-1, 3)
         hits = self._trace(rays_cam, T_world_cam)
-        shape = (camera.height, camera.width)
         linear = hits.color.reshape(*shape, 3)
         if antialias:
             edges = np.flatnonzero(_edges(linear, hits, shape))
@@ -159,7 +162,7 @@ class SceneRenderer:
                 total += np.minimum(self._trace(rays_cam[edges] + step, T_world_cam).color, 1)
             linear.reshape(-1, 3)[edges] = total / len(SUBPIXELS)
         found = np.isfinite(hits.distance)
-        return Rendered(
+        part = Rendered(
             rgb=srgb_from_linear(linear).reshape(*shape, 3),
             depth_m=np.where(found, hits.distance, np.float32(np.nan)).reshape(shape),
             labels=hits.label.reshape(shape),
@@ -168,21 +171,49 @@ class SceneRenderer:
             albedo=srgb_from_linear(hits.albedo).reshape(*shape, 3),
             lit=hits.lit.reshape(shape),
         )
+        return part if self._boxes is None else _padded(part, camera, window)
+
+    def outlines(self, camera: Camera, T_world_cam: Float) -> tuple[Float, Int]:
+        """Depth (H, W) float32 m and labels (H, W) uint16 of `render`, without colours: a third of the work."""
+        window = self._window(camera, T_world_cam)
+        rays = pixel_rays(camera).reshape(camera.height, camera.width, 3)[window]
+        directions = rays.reshape(-1, 3) @ T_world_cam[:3, :3].T.astype(np.float32)
+        answer = self._tree.run(ray_starts(T_world_cam, len(directions)), directions, output=True)
+        face, found = answer["primID"], answer["primID"] >= 0
+        depth = np.full((camera.height, camera.width), np.nan, np.float32)
+        labels = np.zeros((camera.height, camera.width), np.uint16)
+        depth[window] = np.where(found, answer["tfar"], np.float32(np.nan)).reshape(rays.shape[:2])
+        labels[window] = np.where(found, self._labels[face], 0).reshape(rays.shape[:2])
+        return depth, labels
+
+    def relit(self, light: Light) -> SceneRenderer:
+        """The same scene in another light; the two share everything else."""
+        other = copy.copy(self)
+        other._light = light
+        return other
+
+    def _window(self, camera: Camera, T_world_cam: Float) -> tuple[slice, slice]:
+        """Rows and columns beyond which there is nothing; at least one pixel."""
+        if self._boxes is None:
+            return slice(0, camera.height), slice(0, camera.width)
+        rows, columns = window_of(apply(inverse(T_world_cam), self._boxes), camera)
+        top, left = min(rows.start, camera.height - 1), min(columns.start, camera.width - 1)
+        return slice(top, max(rows.stop, top + 1)), slice(left, max(columns.stop, left + 1))
 
     def silhouettes(self, camera: Camera, T_world_cam: Float) -> dict[int, Bool]:
         """Per label the (H, W) pixels the object would cover if nothing stood before it."""
         shape = (camera.height, camera.width)
-        rays = _rays(camera).reshape(*shape, 3)
+        rays = pixel_rays(camera).reshape(*shape, 3)
         silhouettes: dict[int, Bool] = {}
         for placed in self._objects:
             pixels = np.zeros(shape, bool)
-            window = _window(apply(inverse(T_world_cam), world_vertices(placed)), camera)
+            window = window_of(apply(inverse(T_world_cam), world_vertices(placed)), camera)
             directions = rays[window].reshape(-1, 3) @ T_world_cam[:3, :3].T.astype(np.float32)
             if len(directions):
                 if placed.label not in self._object_trees:
                     self._object_trees[placed.label] = _tree(world_vertices(placed), placed.model.mesh.faces)
                 tree = self._object_trees[placed.label]
-                hits = tree.run(_origins(T_world_cam, len(directions)), directions)
+                hits = tree.run(ray_starts(T_world_cam, len(directions)), directions)
                 pixels[window] = (hits >= 0).reshape(pixels[window].shape)
             silhouettes[placed.label] = pixels
         return silhouettes
@@ -190,32 +221,38 @@ class SceneRenderer:
     def _trace(self, rays_cam: Float, T_world_cam: Float) -> _Hits:
         """Where rays (N, 3) through the optical centre end, and what colour is there."""
         directions = rays_cam @ T_world_cam[:3, :3].T.astype(np.float32)
-        origins = _origins(T_world_cam, len(directions))
-        answer = self._tree.run(origins, directions, output=True)
-        face, found = answer["primID"], answer["primID"] >= 0
+        answer = self._tree.run(ray_starts(T_world_cam, len(directions)), directions, output=True)
+        found = answer["primID"] >= 0
+        if found.all():
+            return self._surface(answer, directions, T_world_cam)
+        there = {name: answer[name][found] for name in ("primID", "u", "v", "tfar")}
+        return _scattered(self._surface(there, directions[found], T_world_cam), found)
+
+    def _surface(self, answer: Mapping[str, Float], directions: Float, T_world_cam: Float) -> _Hits:
+        """What is where rays met something: triangles, places in them and distances as Embree gives them."""
+        origins = ray_starts(T_world_cam, len(directions))
+        face = answer["primID"]
         count = len(face)
         normal, albedo = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
-        on_object = np.flatnonzero(found & (face < self._object_faces))
+        on_object = np.flatnonzero(face < self._object_faces)
         u, v = answer["u"][on_object, None], answer["v"][on_object, None]
         corners = self._attributes[face[on_object]]
         values = corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v
         albedo[on_object] = values[:, :3]
         normal[on_object] = values[:, 3:] / np.linalg.norm(values[:, 3:], axis=1, keepdims=True)
-        distance = np.where(found, answer["tfar"], np.float32(np.inf)).astype(np.float32)
-        points = origins + directions * np.where(found, distance, np.float32(0))[:, None]
-        room_face = np.where(found, (face - self._object_faces) // 2, -1)
+        distance = answer["tfar"].astype(np.float32)
+        points = origins + directions * distance[:, None]
+        # Below zero on objects, which are no quad's.
+        room_face = (face - self._object_faces) // 2
         for index, (quad, image) in enumerate(self._quads):
             here = np.flatnonzero(room_face == index)
             if len(here):
-                albedo[here] = _sample(quad, image, points[here])
+                albedo[here] = quad_colors(quad, image, points[here])
                 normal[here] = quad.normal
         facing = np.einsum("ij,ij->i", normal, directions)
         normal[facing > 0] *= -1
-        label = np.where(found, self._labels[face], 0).astype(np.uint16)
-        gloss = np.where(found, self._gloss[face], 0)
-        color, glare, lit = self._shade(points, normal, directions, albedo, gloss)
-        color[~found] = 0.0
-        return _Hits(distance, label, normal, color, glare, albedo, lit & found)
+        color, glare, lit = self._shade(points, normal, directions, albedo, self._gloss[face])
+        return _Hits(distance, self._labels[face], normal, color, glare, albedo, lit)
 
     def _shade(
         self, points: Float, normal: Float, rays: Float, albedo: Float, gloss: Float
@@ -230,7 +267,9 @@ class SceneRenderer:
             to_light = np.empty_like(start)
             to_light[:] = light
             cosine[lit[self._tree.run(start, to_light, query="OCCLUDED") >= 0]] = 0
-        sky = np.float32(self._light.ambient) * (0.75 + 0.25 * normal[:, 2])
+        sky = np.float32(self._light.ambient) * (
+            0.75 + 0.25 * (normal @ np.array(self._light.up, np.float32))
+        )
         color = albedo * (sky + np.float32(self._light.strength) * cosine)[:, None]
         glare = np.zeros(len(points), np.float32)
         shiny = np.flatnonzero((gloss > 0.05) & (cosine > 0))
@@ -243,55 +282,34 @@ class SceneRenderer:
         return color, glare, cosine > 0
 
 
+def _scattered(hits: _Hits, found: Bool) -> _Hits:
+    """The hits of the rays that met something, among all (N,) rays."""
+
+    def among(values: Any, nothing: float = 0) -> Any:
+        whole = np.full((len(found), *values.shape[1:]), nothing, values.dtype)
+        whole[found] = values
+        return whole
+
+    rest = {name: among(value) for name, value in vars(hits).items() if name != "distance"}
+    return _Hits(distance=among(hits.distance, np.inf), **rest)
+
+
+def _padded(part: Rendered, camera: Camera, window: tuple[slice, slice]) -> Rendered:
+    """The picture of which `part` is the window; around it is nothing."""
+
+    def around(values: Any, nothing: float = 0) -> Any:
+        whole = np.full((camera.height, camera.width, *values.shape[2:]), nothing, values.dtype)
+        whole[window] = values
+        return whole
+
+    rest = {name: around(value) for name, value in vars(part).items() if name != "depth_m"}
+    return Rendered(depth_m=around(part.depth_m, np.nan), **rest)
+
+
 def _tree(vertices: Float, faces: Int) -> EmbreeScene:
     tree = EmbreeScene()
     TriangleMesh(tree, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
     return tree
-
-
-def _origins(T_world_cam: Float, count: int) -> Float:
-    """(count, 3) float32: Embree wants a start for every ray, here the optical centre."""
-    origins = np.empty((count, 3), np.float32)
-    origins[:] = T_world_cam[:3, 3]
-    return origins
-
-
-def _window(points_cam: Float, camera: Camera) -> tuple[slice, slice]:
-    """Rows and columns around the projection of points (N, 3); all where a point is not before the lens."""
-    x, y, z = points_cam.T
-    if z.min() < 1e-3:
-        return slice(0, camera.height), slice(0, camera.width)
-    u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
-    columns = np.clip([np.floor(u.min()), np.ceil(u.max()) + 1], 0, camera.width).astype(int)
-    rows = np.clip([np.floor(v.min()), np.ceil(v.max()) + 1], 0, camera.height).astype(int)
-    return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
-
-
-@lru_cache(maxsize=4)
-def _rays(camera: Camera) -> Float:
-    """(H W, 3) float32 directions through pixel centres with z = 1, so that the distance along them is
-    depth."""
-    if camera.distortion_model and any(camera.distortion):
-        raise InputError("the renderer makes rectified pictures: the camera must have no distortion")
-    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    x, y = (u.ravel() - camera.cx) / camera.fx, (v.ravel() - camera.cy) / camera.fy
-    rays = np.stack([x, y, np.ones_like(x)], axis=1).astype(np.float32)
-    rays.flags.writeable = False
-    return rays
-
-
-def _sample(quad: Quad, image: Float, points: Float) -> Float:
-    """(N, 3) bilinear colours of the quad's image at world points on it."""
-    relative = points - quad.corner.astype(np.float32)
-    along = [relative @ (edge / (edge @ edge)).astype(np.float32) for edge in (quad.u, quad.v)]
-    columns, rows = along[0] * image.shape[1] - 0.5, along[1] * image.shape[0] - 0.5
-    # cv2.remap takes at most 32767 rows; a long column of points is folded into a picture.
-    width = 4096
-    padding = -len(points) % width
-    maps = [np.pad(m, (0, padding)).reshape(-1, width) for m in (columns, rows)]
-    colors = cv2.remap(image, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    sampled: Float = np.asarray(colors, np.float32).reshape(-1, 3)[: len(points)]
-    return sampled
 
 
 def _edges(linear: Float, hits: _Hits, shape: tuple[int, int]) -> Bool:

@@ -41,7 +41,7 @@ FRAGMENT = """
 #version 330 core
 uniform sampler2D image; uniform sampler2D near_map; uniform sampler2D far_map;
 uniform mat4 T_near_world; uniform mat4 T_far_world;
-uniform vec3 eye; uniform vec3 light; uniform vec2 strength_ambient; uniform vec2 texel_m;
+uniform vec3 eye; uniform vec3 light; uniform vec3 up; uniform vec2 strength_ambient; uniform vec2 texel_m;
 in vec3 p; in vec3 n; in vec3 c; in vec2 t; in float z; flat in vec2 lg;
 layout(location = 0) out vec4 color_glare;
 layout(location = 1) out vec4 normal_depth;
@@ -63,7 +63,7 @@ void main() {
     float near = reached(near_map, T_near_world, texel_m.x, unit);
     if (near == 0.0 || far == 0.0) cosine = 0.0;
   }
-  vec3 color = albedo * (strength_ambient.y * (0.75 + 0.25 * unit.z) + strength_ambient.x * cosine);
+  vec3 color = albedo * (strength_ambient.y * (0.75 + 0.25 * dot(unit, up)) + strength_ambient.x * cosine);
   float glare = 0.0;
   if (lg.y > 0.05 && cosine > 0.0) {
     vec3 half_way = normalize(light - normalize(ray));
@@ -165,6 +165,7 @@ class GlSceneRenderer:
         program["T_cam_world"].write(_columns(inverse(T_world_cam)))
         program["eye"].value = tuple(map(float, T_world_cam[:3, 3]))
         program["light"].value = tuple(map(float, light.direction))
+        program["up"].value = light.up
         program["strength_ambient"].value = (light.strength, light.ambient)
         program["texel_m"].value = (self._near[2], self._far[2])
         program["T_near_world"].write(_columns(self._near[1]))

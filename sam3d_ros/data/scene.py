@@ -7,7 +7,7 @@ World frame: z up, the table top is the plane z = 0, its middle the origin; metr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import trimesh
@@ -36,11 +36,17 @@ class PlacedObject:
 @dataclass(frozen=True)
 class Light:
     """A far light: `direction` (3,) unit vector from the scene to the light, with its strength and that of
-    the light from everywhere, both relative to white at 1."""
+    the light from everywhere, both relative to white at 1. The latter is brighter from `up` (3,), a unit vector."""
 
     direction: Float
     strength: float = 0.75
     ambient: float = 0.4
+    up: tuple[float, float, float] = (0.0, 0.0, 1.0)
+
+    def turned(self, R: Float) -> Light:
+        """The same light in a frame that the rotation R (3, 3) leads to."""
+        x, y, z = R @ np.array(self.up)
+        return replace(self, direction=R @ self.direction, up=(float(x), float(y), float(z)))
 
 
 @dataclass(frozen=True)

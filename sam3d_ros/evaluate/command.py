@@ -44,12 +44,13 @@ def run(
     views: int | None,
     workers: int,
     report: bool,
+    aligned: bool = True,
 ) -> int:
     """Evaluate and write; returns the exit code: 0, 1 where views failed, 2 for arguments that make no sense,
     130 after Ctrl-C. What was judged stays; the same command goes on where it stopped."""
     console, progress_console = Console(), Console(stderr=True)
     try:
-        plan = make_plan(bop, split, method, predictions, views)
+        plan = make_plan(bop, split, method, predictions, views, aligned)
         out = out or Path("out/evaluate") / plan.source.name
         if workers < 1:
             raise InputError("at least one worker is needed")
@@ -75,7 +76,12 @@ def run(
 
 
 def make_plan(
-    bop: Path | None, split: str | None, method: str, predictions: Path | None, views: int | None
+    bop: Path | None,
+    split: str | None,
+    method: str,
+    predictions: Path | None,
+    views: int | None,
+    aligned: bool = True,
 ) -> Plan:
     """Raises InputError where the arguments do not fit each other."""
     if (bop is None) == (split is None):
@@ -87,7 +93,7 @@ def make_plan(
     names = [name for name in method.split(",") if name]
     if predictions is not None and "predictions" not in names:
         names.append("predictions")
-    plan = Plan(source, tuple(names), predictions)
+    plan = Plan(source, tuple(names), predictions, aligned)
     plan.check()
     return plan
 

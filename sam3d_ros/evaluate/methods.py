@@ -4,7 +4,7 @@ there is none."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from sam3d_ros.evaluate.mean_shape import mean_at_centroid
+from sam3d_ros.evaluate.nearest import nearest_shape
 from sam3d_ros.evaluate.predictions import Predictions
 from sam3d_ros.evaluate.source import Shot, Target
 from sam3d_ros.evaluate.variants import Variant, is_variant
@@ -27,7 +28,9 @@ from sam3d_ros.perception.view import object_view
 from sam3d_ros.pipeline import Reconstructor
 from sam3d_ros.types import Float, Frame, InputError, Mask, Mesh, Reconstruction, Rejected, Support
 
-METHODS = (*CLASSICAL, "mean")
+FROM_MEMORY: Mapping[str, Callable[[Float], Mesh]] = {"mean": mean_at_centroid, "nearest": nearest_shape}
+"""What training shapes alone are worth: visible points (N, 3) in the view frame to a mesh there, m."""
+METHODS = (*CLASSICAL, *FROM_MEMORY)
 """Those that need no model; `compact` and its variants come on top (variants.py)."""
 
 
@@ -60,8 +63,8 @@ def method_by_name(name: str, predictions: Path | None = None) -> Predict:
         variant = Variant.parse(name)
         reconstructor = _loaded(variant)
         return lambda shot: _reconstruct(reconstructor, shot, variant.rgb)
-    if name == "mean":
-        return _mean
+    if name in FROM_MEMORY:
+        return lambda shot: _remember(FROM_MEMORY[name], shot)
     raise InputError(f"there is no method {name!r}, but compact, {', '.join(METHODS)}")
 
 
@@ -105,21 +108,23 @@ def _answer(result: Reconstruction | Rejected) -> Prediction:
     return Prediction(result.mesh, result.T_cam_obj, sum(result.seconds.values()))
 
 
-def _mean(shot: Shot) -> list[Prediction]:
+def _remember(shape_for: Callable[[Float], Mesh], shot: Shot) -> list[Prediction]:
     frame = frame_of(shot)
     wanted, others = _masks(shot)
     occupied = np.logical_or.reduce([mask.pixels for mask in (*wanted, *others)])
     support = find_support(frame.points_cam, occupied, frame.up_cam)
-    return [_mean_one(frame, mask, support) for mask in wanted]
+    return [_remember_one(shape_for, frame, mask, support) for mask in wanted]
 
 
-def _mean_one(frame: Frame, mask: Mask, support: Support) -> Prediction:
+def _remember_one(
+    shape_for: Callable[[Float], Mesh], frame: Frame, mask: Mask, support: Support
+) -> Prediction:
     start = time.perf_counter()
     limits = MaskLimits()
     view = check_mask(mask, frame, limits) or object_view(frame, mask, support, limits)
     if isinstance(view, Rejected):
         return missing(view.reason)
-    shape = mean_at_centroid(apply(inverse(view.T_cam_view), view.points_cam.astype(np.float64)))
+    shape = shape_for(apply(inverse(view.T_cam_view), view.points_cam.astype(np.float64)))
     low, high = box(shape)
     T_cam_obj = view.T_cam_view @ transform(np.eye(3), (low + high) / 2)
     mesh = Mesh((shape.vertices - (low + high) / 2).astype(np.float32), shape.faces)

@@ -54,10 +54,20 @@ METRICS = (
     Metric("watertight", "closed", "higher", 0.0),
 )
 Scores = Mapping[str, float]
+ALIGNED = ("icp_rot_deg", "shape_f1", "shape_viou", "shape_chamfer_l1", "shape_chamfer_l2", "shape_emd")
+"""Metrics that need ICP: four fifths of the time."""
 
 
-def score(prediction: Mesh, T_cam_pred: Float, truth: Mesh, T_cam_truth: Float, camera: Camera) -> Scores:
-    """A value per name of METRICS; NaN where a metric is not defined (no colours, truth without an inside).
+def score(
+    prediction: Mesh,
+    T_cam_pred: Float,
+    truth: Mesh,
+    T_cam_truth: Float,
+    camera: Camera,
+    aligned: bool = True,
+) -> Scores:
+    """A value per name of METRICS, without `aligned` of those that are not in ALIGNED; NaN where a metric is not
+    defined (no colours, truth without an inside).
 
     Meshes in metres, poses (4, 4) object to optical frame. Raises InputError where the prediction is empty or
     not finite (it counts as missing then), or the truth is.
@@ -70,19 +80,20 @@ def score(prediction: Mesh, T_cam_pred: Float, truth: Mesh, T_cam_truth: Float, 
         raise InputError("the true mesh is empty or has no area")
     posed = posed_metrics(prediction, T_cam_pred, truth, T_cam_truth)
     p_cam, t_cam = apply(T_cam_pred, p_vertices), apply(T_cam_truth, t_vertices)
-    # The shape alone: only the turn into the truth's axes, the rest is what normalisation takes away.
-    p_obj = apply(inverse(T_cam_truth), p_cam)
-    shape = shape_metrics(p_obj, p_faces, t_vertices, t_faces)
     texture = texture_metrics(prediction, T_cam_pred, truth, T_cam_truth)
     found = {
         **dataclasses.asdict(posed),
         "add_s_10": float(posed.add_s < 0.1),
         "add_s_05": float(posed.add_s < 0.05),
         "add_s_02": float(posed.add_s < 0.02),
-        "icp_rot_deg": icp_rotation_deg(p_cam, p_faces, t_cam, t_faces),
         "mask_iou": mask_iou(p_cam, p_faces, t_cam, t_faces, camera),
-        **{f"shape_{name}": value for name, value in dataclasses.asdict(shape).items()},
         **dataclasses.asdict(texture),
         "watertight": float(is_closed(p_faces)),
     }
-    return {metric.name: found[metric.name] for metric in METRICS}
+    if aligned:
+        # The shape alone: only the turn into the truth's axes, the rest is what normalisation takes away.
+        p_obj = apply(inverse(T_cam_truth), p_cam)
+        shape = shape_metrics(p_obj, p_faces, t_vertices, t_faces)
+        found |= {f"shape_{name}": value for name, value in dataclasses.asdict(shape).items()}
+        found["icp_rot_deg"] = icp_rotation_deg(p_cam, p_faces, t_cam, t_faces)
+    return {metric.name: found[metric.name] for metric in METRICS if metric.name in found}

@@ -36,11 +36,13 @@ from sam3d_ros.types import InputError
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do. predictions: the folder of the method `predictions`, where it is among the methods."""
+    """What to do. predictions: the folder of the method `predictions`, where it is among the methods. aligned: also
+    the metrics that need ICP."""
 
     source: BopSource | SplitSource
     methods: tuple[str, ...]
     predictions: Path | None = None
+    aligned: bool = True
 
     def check(self) -> None:
         """Raises InputError where a method is unknown or named twice, or the predictions are not there."""
@@ -56,7 +58,9 @@ class Plan:
         files = Predictions(self.predictions).fingerprint if self.predictions else None
         models = {name: Variant.parse(name).fingerprint for name in self.methods if is_variant(name)}
         settings = {"metrics": VERSION, "source": place, "methods": list(self.methods), "predictions": files}
-        return settings | ({"models": models} if models else {})
+        return (
+            settings | ({"models": models} if models else {}) | ({} if self.aligned else {"aligned": False})
+        )
 
 
 def judge_view(plan: Plan, key: str) -> list[Row]:
@@ -66,18 +70,22 @@ def judge_view(plan: Plan, key: str) -> list[Row]:
     rows = []
     for name in plan.methods:
         answers = method_by_name(name, plan.predictions)(shot)
-        rows += [judge(shot, t, name, answer) for t, answer in zip(shot.targets, answers, strict=True)]
+        rows += [
+            judge(shot, t, name, answer, plan.aligned)
+            for t, answer in zip(shot.targets, answers, strict=True)
+        ]
     return rows
 
 
-def judge(shot: Shot, target: Target, method: str, answer: Prediction) -> Row:
+def judge(shot: Shot, target: Target, method: str, answer: Prediction, aligned: bool = True) -> Row:
     """One answer. What cannot be scored counts as missing, with the reason."""
     start = time.perf_counter()
     scores, reason = {}, answer.reason
     if answer.mesh is not None:
         camera = shot.picture.camera
         try:
-            scores = dict(score(answer.mesh, answer.T_cam_obj, target.mesh, target.T_cam_obj, camera))
+            poses = answer.T_cam_obj, target.T_cam_obj
+            scores = dict(score(answer.mesh, poses[0], target.mesh, poses[1], camera, aligned))
         except InputError as error:
             if "truth" in str(error) or "true mesh" in str(error):
                 raise

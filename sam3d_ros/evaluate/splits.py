@@ -112,7 +112,7 @@ def make_view(split: str, index: int) -> Shot:
 
 
 def _table(rule: Rule, seed: int, count: int) -> Scene:
-    """`count` objects of the rule on a table; those of random_urdfs, which have no upright side, as they come to rest."""
+    """`count` objects of the rule on a table; those of random_urdfs lie on one of their sides."""
     if rule.categories != (URDF,):
         return make_tabletop(seed, count, rule.categories, rule.radius)
     rng = np.random.default_rng([seed, 3])

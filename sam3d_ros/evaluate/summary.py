@@ -69,8 +69,13 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Estimate]]:
 def _summary(rows: Sequence[Row]) -> dict[str, Estimate]:
     groups = [row.object_key for row in rows]
     table = {"found": estimate([float(bool(row.scores)) for row in rows], groups)}
+    measured = {name for row in rows for name in row.scores}
     for metric in METRICS:
-        table[metric.name] = estimate([value_of(row, metric) for row in rows], groups)
+        # A run may leave metrics out; objects without a prediction then count nothing for them either.
+        counted = rows if metric.name in measured or not measured else []
+        table[metric.name] = estimate(
+            [value_of(row, metric) for row in counted], [r.object_key for r in counted]
+        )
     table["seconds"] = estimate([row.seconds if row.scores else math.nan for row in rows], groups)
     table["metric_seconds"] = estimate(
         [row.metric_seconds if row.scores else math.nan for row in rows], groups

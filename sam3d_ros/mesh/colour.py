@@ -1,5 +1,5 @@
-"""Vertex colours from the image: what was seen keeps its colour, what was hidden takes that of the nearest
-seen one."""
+"""Vertex colours from the image: what was seen keeps its colour, what was hidden has that of the model, or takes that
+of the nearest seen one."""
 
 from __future__ import annotations
 
@@ -43,21 +43,23 @@ def visible(mesh_cam: Mesh, mask: Mask, roi: Roi, camera: Camera) -> tuple[Bool,
 
 
 def colour(mesh: Mesh, T_cam_mesh: Float, rgb: UInt8 | None, mask: Mask, roi: Roi, camera: Camera) -> Mesh:
-    """The mesh with (V, 3) uint8 sRGB vertex colours; grey where the camera sees none of it; unchanged
-    without an image.
+    """The mesh with (V, 3) uint8 sRGB vertex colours: those of the image where it is seen. Hidden vertices keep the
+    colours the mesh has; where it has none they take that of the nearest seen one, grey where the camera sees none of
+    it. Unchanged without an image.
 
     rgb: (H, W, 3) uint8 of the camera's size.
     """
     if rgb is None:
         return mesh
     seen, uv = visible(Mesh(apply(T_cam_mesh, mesh.vertices), mesh.faces), mask, roi, camera)
-    colors = np.full((len(mesh.vertices), 3), GREY, np.uint8)
+    known = mesh.colors
+    colors = np.full((len(mesh.vertices), 3), GREY, np.uint8) if known is None else known.copy()
     if seen.any():
         at = uv[seen].astype(np.float32)
         colors[seen] = cv2.remap(
             rgb, at[:, :1], at[:, 1:], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )[:, 0]
-        if not seen.all():
+        if known is None and not seen.all():
             _, nearest = cKDTree(mesh.vertices[seen]).query(mesh.vertices[~seen])
             colors[~seen] = colors[seen][nearest]
     return Mesh(mesh.vertices, mesh.faces, colors)

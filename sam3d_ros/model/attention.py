@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """Softmax attention, logits times `scale` (1/sqrt(D) if None).
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Softmax attention, logits times 1/sqrt(D).
 
     q (B, H, Lq, D), k and v (B, H, Lk, D), bias broadcastable to (B, H, Lq, Lk) -> (B, H, Lq, D).
     """
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
 def key_bias(valid: Tensor, dtype: torch.dtype) -> Tensor:

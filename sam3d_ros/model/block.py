@@ -89,10 +89,12 @@ class CrossAttention(nn.Module):
         w_k, w_v = self.kv.weight.chunk(2, dim=0)
         q = self._split(self.q(x))
         probes = (q @ w_k.reshape(h, c // h, -1)).reshape(b, 1, h * n, -1)
-        # One head of width C_cond with h * n queries; its softmax scale stays that of the real head width.
-        scale = (c // h) ** -0.5
+        # One head of width C_cond with h * n queries, too wide for fused kernels and small enough without; its softmax
+        # scale stays that of the real head width. Logits in fp32, as fused kernels keep them.
         cond = condition[:, None]
-        mixed = attend(probes, cond, cond, scale=scale).reshape(b, h, n, -1)
+        wide = torch.promote_types(cond.dtype, torch.float32)
+        logits = (c // h) ** -0.5 * probes.to(wide) @ cond.to(wide).transpose(-1, -2)
+        mixed = (logits.softmax(dim=-1).to(cond.dtype) @ cond).reshape(b, h, n, -1)
         values = mixed @ w_v.reshape(h, c // h, -1).transpose(1, 2)
         return self.out(values.transpose(1, 2).flatten(2) + self.kv.bias[c:])
 

@@ -72,11 +72,15 @@ class ConditionEmbedder(nn.Module):
     def embed(self, name: str, x: Tensor) -> Tensor:
         """Tokens of one view, (B, T_view, width). Objects of one frame can share those of `rgb_image`."""
         encoder, position = VIEWS[name]
+        return self.encode(encoder, x) + self.positions[position]
+
+    def encode(self, encoder: str, x: Tensor) -> Tensor:
+        """Tokens of one kind of view ("image", "mask" or "point") without its position, (B, T_view, width)."""
         if encoder == "point":
             features = self.encoders["point"](x)
         else:
             features = self.encoders[encoder](x, prenorm=self.config.prenorm)
-        return self.projections[encoder](features) + self.positions[position]
+        return self.projections[encoder](features)
 
     def join(self, tokens: Mapping[str, Tensor]) -> Tensor:
         """Tokens of all views, each (B, T_view, width), in their order -> (B, T, width)."""

@@ -46,11 +46,16 @@ def geometry_inputs(
     rgb (H, W, 3) uint8. mask (H, W) bool or uint8 (0 .. 255).
     pointmap (H', W', 3) in any unit, camera frame x left, y up, z forward; NaN or inf where nothing was
     measured; any resolution of the picture's aspect.
-    Raises InputError; MaskError where the mask is of no use.
+    Raises InputError, also where the pointmap has another shape or no extent; MaskError where the mask is of no
+    use.
     """
     image, alpha = as_float(rgb, mask)
+    if pointmap.ndim != 3 or pointmap.shape[2] != 3 or pointmap.size == 0:
+        raise InputError(f"the pointmap must be (H, W, 3), not {pointmap.shape}")
     points = np.moveaxis(np.where(np.isfinite(pointmap), pointmap, np.nan).astype(np.float32), -1, 0)
     scale, shift = scene_scale_shift(points, resize_nearest(alpha, points.shape[1:])[0] > 0.5)
+    if not scale > 0:
+        raise InputError("the pointmap has no extent: most of its points coincide, or none is whole")
     # NaN in one coordinate spoils the point.
     missing = np.isnan(points).any(axis=0)
     points = np.where(missing, np.float32(np.nan), (points - shift[:, None, None]) / scale)

@@ -39,6 +39,9 @@ from .slat_trunk import window_pair
 from .texture import TextureFlow, texture_tables
 
 Stop = Callable[[], bool]
+Seed = int | torch.Generator
+"""Where noise comes from. One generator on the networks' device, handed to both stages, draws as the release does:
+the texture's noise goes on in the stream of the geometry's."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def infer_geometry(
     networks: Networks,
     inputs: list[GeometryInputs],
     sampling: Sampling = PUBLISHED,
-    seed: int = 42,
+    seed: Seed = 42,
     noise: flow.State | None = None,
     should_stop: Stop | None = None,
 ) -> list[Geometry]:
@@ -134,7 +137,7 @@ def infer_geometry(
     net, device, b = networks.geometry, networks.device, len(inputs)
     context = net.prepare(embed(networks.geometry_condition, [i.views for i in inputs]))
     if noise is None:
-        generator = torch.Generator(device).manual_seed(seed)
+        generator = _generator(seed, device)
         shapes = {n: (b, net.config.tokens[n], c) for n, c in net.config.channels.items()}
         noise = flow.draw_noise(shapes, partial(torch.randn, generator=generator, device=device))
 
@@ -169,7 +172,7 @@ def infer_texture(
     views: list[dict[str, Array]],
     shapes: list[Geometry],
     sampling: Sampling = PUBLISHED,
-    seed: int = 42,
+    seed: Seed = 42,
     noise: Tensor | None = None,
     should_stop: Stop | None = None,
 ) -> list[Textured]:
@@ -183,7 +186,7 @@ def infer_texture(
     index = texture_tables(coords, device)
     context = net.prepare(embed(networks.texture_condition, views))
     if noise is None:
-        generator = torch.Generator(device).manual_seed(seed)
+        generator = _generator(seed, device)
         noise = torch.randn(len(coords), net.config.channels, generator=generator, device=device)
 
     def conditional(x: flow.State, t: float, d: float) -> flow.State:
@@ -220,6 +223,11 @@ def decode_gaussians(networks: Networks, textured: Textured) -> Gaussians:
     xyz = torch.from_numpy(textured.coords[:, 1:]).long().to(device)
     windows = window_pair(textured.coords, net.config.trunk.window, device)
     return net.gaussians(net(textured.slat, xyz, windows), xyz)
+
+
+def _generator(seed: Seed, device: torch.device) -> torch.Generator:
+    """The generator itself, or a fresh one of that seed."""
+    return seed if isinstance(seed, torch.Generator) else torch.Generator(device).manual_seed(seed)
 
 
 def _filled(b: int, value: float, device: torch.device) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .tables import CHILD_PARENT, CHILD_PLACE
+from .tables import CHILD_MEMBER, CHILD_PARENT, CHILD_PLACE, CHILD_REACH
 
 
 class SubmanifoldConv(nn.Module):
@@ -43,15 +43,18 @@ def submanifold_conv(x: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor
     """out[p] = bias + sum over the 27 offsets of weight[:, o] x[p + o].
 
     The gathered neighbourhoods (N, 27, C) of all voxels would pass 2^31 elements at the mesh decoder's finest level:
-    they are made and multiplied a part at a time. An exported graph has one product per offset instead, which needs
-    no loop over an unknown number of voxels.
+    they are made and multiplied a part of the voxels at a time. An exported graph knows no number of voxels; it takes
+    a part of the offsets at a time. With at most MAX_VOXELS voxels no tensor of the published networks reaches 2^31.
     """
     padded = append_zero(x)
     if torch.compiler.is_exporting():
         kernel = weight.flatten(1, 3)
-        out = F.linear(padded[neighbours[:, 0]], kernel[:, 0], bias)
-        for o in range(1, kernel.shape[1]):
-            out = out + padded[neighbours[:, o]] @ kernel[:, o].T
+        # Few channels mean the mesh decoder's 64 N cubes, many mean N or 8 N voxels.
+        step = 9 if x.shape[1] >= 128 else 3
+        out = bias
+        for o in range(0, 27, step):
+            near = padded[neighbours[:, o : o + step]].flatten(1)
+            out = out + F.linear(near, kernel[:, o : o + step].flatten(1))
         return out
     kernel = weight.flatten(1)
     return _in_parts(lambda rows: F.linear(_gather(padded, rows).flatten(1), kernel, bias), neighbours, x)
@@ -63,7 +66,7 @@ def _in_parts(apply: Callable[[Tensor], Tensor], neighbours: Tensor, x: Tensor) 
     A part's gathered features fit the CPU's cache, or are large enough for a GPU. Without gradients the parts are
     written to one tensor: thousands of kept pieces would shred the allocator's memory.
     """
-    elements = 1 << 27 if x.is_cuda else 1 << 20
+    elements = 1 << 20 if x.is_cpu else 1 << 27
     parts = neighbours.split(max(1, elements // (27 * x.shape[1])))
     if torch.is_grad_enabled() or len(parts) == 1:
         return torch.cat([apply(rows) for rows in parts])
@@ -111,23 +114,20 @@ def parity_conv(x: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor) -> 
     x (N, C_in), neighbours of the parents (N, 27) -> (8 N, C_out), row 8 p + c.
     """
     padded = append_zero(x)
-    kernels = [_child_kernel(weight, child) for child in range(8)]
+    # (8, 8, 27): which offsets of a child fall into which of its eight parents.
+    member = torch.from_numpy(CHILD_MEMBER).to(weight)
+    kernels = torch.einsum("cpo,doi->cdpi", member, weight.flatten(1, 3)).flatten(2)
 
     def children(rows: Tensor) -> Tensor:
-        places = [F.linear(_gather(padded, rows[:, at]).flatten(1), k, bias) for at, k in kernels]
+        places = [
+            F.linear(_gather(padded, rows[:, at]).flatten(1), kernel, bias)
+            for at, kernel in zip(CHILD_REACH.tolist(), kernels, strict=True)
+        ]
         return torch.stack(places, dim=1).flatten(0, 1)
 
     if torch.compiler.is_exporting():
         return children(neighbours)
     return _in_parts(children, neighbours, x)
-
-
-def _child_kernel(weight: Tensor, child: int) -> tuple[list[int], Tensor]:
-    """The eight parents that a child's neighbours lie in, and the summed weights for them, (C_out, 8 C_in)."""
-    kernel = weight.flatten(1, 3)  # (C_out, 27, C_in)
-    parents = sorted(set(CHILD_PARENT[child].tolist()))
-    offsets = [(CHILD_PARENT[child] == parent).nonzero()[0].tolist() for parent in parents]
-    return parents, torch.cat([kernel[:, o].sum(dim=1) for o in offsets], dim=1)
 
 
 def child_neighbours(parents: Tensor) -> Tensor:

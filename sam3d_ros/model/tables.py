@@ -149,6 +149,12 @@ def _parity_tables() -> tuple[Int, Int]:
 CHILD_PARENT, CHILD_PLACE = _parity_tables()
 """Each (8, 27): where the neighbours of a child lie, in terms of its parent's neighbour table."""
 
+CHILD_REACH = np.stack([np.unique(row) for row in CHILD_PARENT])
+"""(8, 8): the eight parents in which the neighbours of a child lie."""
+
+CHILD_MEMBER = (CHILD_PARENT[:, None] == CHILD_REACH[:, :, None]).astype(np.float32)
+"""(8, 8, 27): one where a neighbour of a child lies in that parent, else zero."""
+
 
 def child_neighbour_table(parents: Int) -> Int:
     """Neighbour table (8 N, 27) of the subdivided list from the parents' (N, 27), without any search."""

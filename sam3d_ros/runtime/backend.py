@@ -52,6 +52,15 @@ class Engine(Protocol):
         fails.
         """
 
+    def iterate(
+        self, state: Mapping[str, Value], stepwise: Mapping[str, Array], constants: Mapping[str, Value]
+    ) -> dict[str, Array]:
+        """Call the graph once per step and feed its results back: the whole of a flow's sampling.
+
+        state: inputs for which the graph has an output `<name>_next`. stepwise: inputs whose first axis counts the
+        steps. constants: all other inputs. Returns the state after the last step. Raises as __call__.
+        """
+
 
 class Backend(Protocol):
     """Something that runs graphs. name: "onnxruntime", "tensorrt" or "torch". device: "cpu" or "cuda"."""
@@ -61,6 +70,27 @@ class Backend(Protocol):
 
     def load(self, spec: GraphSpec) -> Engine:
         """Ready to run; files are verified first. Raises InputError where they are not what the spec says."""
+
+    def zeros(self, shape: tuple[int, ...], dtype: str) -> Handle:
+        """A tensor of zeros on the device, also of types that numpy does not have; for checks and measurements."""
+
+
+def iterate_plainly(
+    engine: Engine, state: Mapping[str, Value], stepwise: Mapping[str, Array], constants: Mapping[str, Value]
+) -> dict[str, Array]:
+    """`Engine.iterate` as one call per step; between the steps the state stays on the device."""
+    steps = {len(values) for values in stepwise.values()}
+    if len(steps) != 1:
+        raise InputError(
+            f"{engine.spec.name}: stepwise inputs must have equal numbers of steps, not {sorted(steps)}"
+        )
+    ahead = {name: f"{name}_next" for name in state}
+    now: Mapping[str, Value] = state
+    for i in range(steps.pop()):
+        here = {name: values[i] for name, values in stepwise.items()}
+        outputs = engine({**now, **here, **constants}, keep=tuple(ahead.values()))
+        now = {name: outputs[following] for name, following in ahead.items()}
+    return arrays(now)
 
 
 def arrays(outputs: Mapping[str, Value]) -> dict[str, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sam3d_ros.types import InputError
 
-from .backend import Array, EngineError, Handle, Value, check_interface, check_keep
+from .backend import Array, EngineError, Handle, Value, check_interface, check_keep, iterate_plainly
 from .spec import GraphSpec
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TYPES = {"float": "float32", "float16": "float16", "bfloat16": "bfloat16", "int64": "int64", "int32": "int32",
          "int8": "int8", "uint8": "uint8", "bool": "bool"}  # fmt: skip
+
+BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class OnnxRuntimeEngine:
             for t, value in zip(self.spec.outputs, binding.get_outputs(), strict=True)
         }
         return {n: h if n in keep else h.numpy() for n, h in handles.items()}
+
+    def iterate(
+        self, state: Mapping[str, Value], stepwise: Mapping[str, Array], constants: Mapping[str, Value]
+    ) -> dict[str, Array]:
+        return iterate_plainly(self, state, stepwise, constants)
 
     def _value(self, name: str, value: Value) -> onnxruntime.OrtValue:
         import onnxruntime
@@ -120,6 +127,15 @@ class OnnxRuntimeBackend:
         outputs = {o.name: _dtype(o.type) for o in session.get_outputs()}
         check_interface(spec, inputs, outputs, str(path))
         return OnnxRuntimeEngine(spec, session, self.device)
+
+    def zeros(self, shape: tuple[int, ...], dtype: str) -> OrtHandle:
+        """A tensor of zeros; bfloat16 is two zero bytes, which is what its zero is made of."""
+        import onnxruntime
+
+        if dtype == "bfloat16":
+            bits = np.zeros(shape, np.uint16)
+            return OrtHandle(onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, BFLOAT16))
+        return OrtHandle(onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype)))
 
     def _options(self) -> Any:
         import onnxruntime

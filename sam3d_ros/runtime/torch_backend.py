@@ -11,7 +11,7 @@ import numpy as np
 
 from sam3d_ros.types import InputError
 
-from .backend import Array, EngineError, Handle, Value, check_keep
+from .backend import Array, EngineError, Handle, Value, check_keep, iterate_plainly
 from .spec import GraphSpec, dtype_name
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class TorchEngine:
         handles = {t.name: TorchHandle(v) for t, v in zip(self.spec.outputs, values, strict=True)}
         return {n: h if n in keep else h.numpy() for n, h in handles.items()}
 
+    def iterate(
+        self, state: Mapping[str, Value], stepwise: Mapping[str, Array], constants: Mapping[str, Value]
+    ) -> dict[str, Array]:
+        return iterate_plainly(self, state, stepwise, constants)
+
     def _tensor(self, name: str, value: Value) -> torch.Tensor:
         import torch
 
@@ -89,3 +94,9 @@ class TorchBackend:
         if spec.name not in self._modules:
             raise InputError(f"no torch module for {spec.name}, only {', '.join(self._modules) or 'none'}")
         return TorchEngine(spec, self._modules[spec.name], self.device)
+
+    def zeros(self, shape: tuple[int, ...], dtype: str) -> TorchHandle:
+        """A tensor of zeros."""
+        import torch
+
+        return TorchHandle(torch.zeros(shape, dtype=getattr(torch, dtype), device=self.device))

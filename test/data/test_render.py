@@ -225,3 +225,32 @@ def test_albedo_is_what_ambient_light_shows_and_lit_is_where_the_light_is():
     assert 0.02 < (~picture.lit[table]).mean() < 0.3
     bright = picture.rgb[..., 0].astype(int)
     assert bright[table & picture.lit].min() > bright[table & ~picture.lit].max()
+
+
+def test_outlines_and_windows_are_parts_of_the_picture():
+    """Objects without a room are traced only around their boxes, also where they leave the picture or are not in it."""
+    scene = make_tabletop(3, 3)
+    T = orbit(1)[0]
+    for shown in (scene, Scene(scene.objects, (), scene.light)):
+        renderer = SceneRenderer(shown)
+        for cx in (31.5, -20.0, -500.0):
+            camera = Camera(64, 48, 60.0, 60.0, cx, 23.5)
+            picture = renderer.render(camera, T)
+            depth, labels = renderer.outlines(camera, T)
+            np.testing.assert_array_equal(depth, picture.depth_m)
+            np.testing.assert_array_equal(labels, picture.labels)
+            assert picture.rgb.shape == (48, 64, 3)
+            if cx > -400:
+                assert (labels > 0).any()
+    alone, whole = (SceneRenderer(s).silhouettes(camera, T) for s in (shown, scene))
+    assert all((alone[label] == whole[label]).all() for label in whole)
+
+
+def test_relit_is_the_same_scene_in_another_light():
+    scene = make_tabletop(3, 2)
+    other = Light(np.array([0.6, 0.0, 0.8]), 0.5, 0.3, up=(0.0, 1.0, 0.0))
+    T = orbit(1)[0]
+    relit = SceneRenderer(scene).relit(other).render(SMALL, T)
+    fresh = SceneRenderer(Scene(scene.objects, scene.room, other)).render(SMALL, T)
+    for name, value in vars(fresh).items():
+        np.testing.assert_array_equal(getattr(relit, name), value, err_msg=name)

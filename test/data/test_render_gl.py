@@ -17,6 +17,8 @@ CAMERA = Camera(320, 240, 305.0, 306.0, 158.3, 121.2)
 @pytest.mark.parametrize("seed", range(3))
 def test_both_renderers_see_the_same(seed):
     scene, T = make_tabletop(seed, 5, lying=0.4), orbit(5)[seed]
+    if seed == 2:
+        scene = dataclasses.replace(scene, light=dataclasses.replace(scene.light, up=(0.6, 0.0, 0.8)))
     first, second = SceneRenderer(scene), GlSceneRenderer(scene)
     rays, gl = first.render(CAMERA, T, antialias=False), second.render(CAMERA, T, antialias=False)
     for name in ("rgb", "depth_m", "labels", "normals_cam", "glare", "albedo", "lit"):

@@ -55,3 +55,11 @@ def test_what_is_missing_counts_where_it_can():
     assert table["a"]["psnr"].count == 0
     assert math.isnan(table["a"]["psnr"].mean)
     assert table["b"]["seconds"].mean == pytest.approx(0.1)
+
+
+def test_metrics_that_were_not_measured_stay_out_of_the_table() -> None:
+    found = Row("a", 1, "a", "", 1.0, "m", {"viou": 0.5})
+    lost = Row("b", 1, "b", "", 1.0, "m", {}, reason="nothing there")
+    table = summarise([found, lost])["m"]
+    assert table["viou"].mean == 0.25
+    assert table["shape_f1"].count == 0

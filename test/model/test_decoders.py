@@ -192,12 +192,13 @@ def test_upsampling_equals_the_plain_form(tiny, shell, close):
 def test_every_parameter_gets_a_gradient(tiny, shell):
     coords = shell()
     windows, xyz = window_pair(coords), xyz_of(coords)
-    mesh, gaussian = tiny("mesh_decoder").train(), tiny("gaussian_decoder").train()
+    mesh, gaussian, encoder = (tiny(n).train() for n in ("mesh_decoder", "gaussian_decoder", "slat_encoder"))
     mesh(torch.randn(len(coords), 8), xyz, windows, table_of(coords)).square().sum().backward()
     out = gaussian.gaussians(gaussian(torch.randn(len(coords), 8), xyz, windows), xyz)
     parts = (out.position, out.colour, out.scale, out.unit_rotation, out.opacity)
     sum((p * torch.randn_like(p)).sum() for p in parts).backward()
-    for net in (mesh, gaussian):
+    sum(x.square().sum() for x in encoder(torch.randn(len(coords), 24), xyz, windows)).backward()
+    for net in (mesh, gaussian, encoder):
         assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().any()] == []
 
 

@@ -100,6 +100,21 @@ def test_batch_equals_single_and_shared_frame(tiny, close, name):
             close(net.join({**tokens, "rgb_image": frame}), both[i : i + 1])
 
 
+@pytest.mark.parametrize("name", ["geometry_condition", "texture_condition"])
+def test_every_parameter_gets_a_gradient(tiny, name):
+    """But those that the release holds and nothing reads: DINO's mask token, a position, a norm before its end."""
+    net = tiny(name).train()
+    views = {v: torch.rand(1, 1 if "mask" in v else 3, 56, 56) for v in net.views}
+    views |= {v: torch.where(x > 0.9, torch.nan, x) for v, x in views.items() if "pointmap" in v}
+    net(views).square().sum().backward()
+    silent = {n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().any()}
+    unread = {f"encoders.{e}.mask_token" for e in ("image", "mask")}
+    if net.config.prenorm:
+        unread |= {f"encoders.{e}.norm.{p}" for e in ("image", "mask") for p in ("weight", "bias")}
+    assert silent == unread
+    assert not net.positions.grad[2].any()
+
+
 def test_published_token_counts():
     assert cfg.ConditionConfig().tokens == 7528
     assert cfg.ConditionConfig(point=None, prenorm=True).tokens == 5496

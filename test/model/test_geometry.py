@@ -161,6 +161,32 @@ def test_layout_alone_from_stored_shape(small, close):
         close(v, plain[name], 1e-6)
 
 
+def test_sampling_another_layout_of_a_kept_shape(small, close):
+    """Four steps of the shape alone, then four of the layout alone: what sampling both together gives."""
+    net, x, condition = small
+    shape, layout = {"shape": x["shape"]}, {n: v for n, v in x.items() if n != "shape"}
+    times, kept = flow.time_steps(4, rescale=3), {}
+    with torch.no_grad():
+        context = net.prepare(condition)
+
+        def both(x, t, d):
+            return net(x, number(t), number(d), context)
+
+        def shape_alone(x, t, d):
+            v, kept[t] = net.shape_velocity(x["shape"], number(t), number(d), context)
+            return {"shape": v}
+
+        def layout_alone(x, t, d):
+            return net.layout_velocity(x, number(t), number(d), condition, kept[t])
+
+        together = flow.sample(both, x, times, step=1 / 4)
+        apart = flow.sample(shape_alone, shape, times, step=1 / 4)
+        apart |= flow.sample(layout_alone, layout, times, step=1 / 4)
+    assert set(apart) == set(together)
+    for name, want in together.items():
+        close(apart[name], want, 1e-6)
+
+
 def test_unconditional_is_attention_to_zero_tokens(small, close):
     net, x, condition = small
     t, d = torch.full((2,), 300.0), torch.zeros(2)

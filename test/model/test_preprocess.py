@@ -84,6 +84,19 @@ def test_object_without_any_depth():
     assert got.scene_shift.tolist() == [0, 0, 0]
 
 
+def test_useless_pointmaps_are_refused():
+    """Wrong shape, all points in one place, or no point with all three coordinates on the object."""
+    rgb, mask, points = frame()
+    for wrong in (points[..., 0], points[..., :2], points[:0]):
+        with pytest.raises(pp.InputError, match="must be"):
+            pp.geometry_inputs(rgb, mask, wrong)
+    halves = points.copy()
+    halves[..., 2] = np.nan
+    for empty in (np.ones_like(points), halves):
+        with pytest.raises(pp.InputError, match="no extent"):
+            pp.geometry_inputs(rgb, mask, empty)
+
+
 @pytest.mark.parametrize(
     ("region", "reason"),
     [

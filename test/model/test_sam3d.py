@@ -92,6 +92,25 @@ def test_seed_decides(networks, frame):
     assert not np.array_equal(a.layout.translation, c.layout.translation)
 
 
+def test_one_generator_serves_both_stages_in_turn(networks, frame):
+    """Geometry noise in the published order, then the texture's from the same stream."""
+    inputs, views = frame
+    config = networks.geometry.config
+    g = torch.Generator().manual_seed(3)
+    shapes = sam3d.infer_geometry(networks, inputs[:1], QUICK, seed=g)
+    textured = sam3d.infer_texture(networks, views[:1], shapes, QUICK, seed=g)
+    again = torch.Generator().manual_seed(3)
+    noise = {
+        n: torch.randn(1, config.tokens[n], config.channels[n], generator=again)
+        for n in flow.GEOMETRY_NOISE_ORDER
+    }
+    given = sam3d.infer_geometry(networks, inputs[:1], QUICK, noise=noise)
+    np.testing.assert_array_equal(given[0].coords, shapes[0].coords)
+    slat = torch.randn(len(given[0].coords), 8, generator=again)
+    want = sam3d.infer_texture(networks, views[:1], given, QUICK, noise=slat)
+    assert torch.equal(textured[0].slat, want[0].slat)
+
+
 def test_cancel_between_steps(networks, frame):
     inputs, _ = frame
     asked = []

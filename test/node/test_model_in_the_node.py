@@ -90,7 +90,7 @@ def test_ids_stay_and_the_choice_is_told(rig: Rig, scene: BoxScene) -> None:
         for v in status.values
     }
     assert values["method"] == "compact"
-    assert "golden/compact by onnxruntime on cpu" in values["method because"]
+    assert "bundles/compact by onnxruntime on cpu" in values["method because"]
     assert float(values["memory MB"]) > 20
     assert "method compact: compact 0.0.1" in rig.process.log()
 

@@ -61,7 +61,7 @@ def test_what_the_package_imports_is_required() -> None:
     requires = {normal(name) for name in required()}
     names = import_names() - sys.stdlib_module_names
     imported = {normal(d) for name in names - ros_packages(names) for d in by_module.get(name, [name])}
-    extras = pinned("data").keys() | pinned("model").keys()
+    extras = pinned("data").keys() | pinned("model").keys() | pinned("train").keys()
     assert imported - {normal(name) for name in OPTIONAL} <= requires | extras, (
         "imported, but not in setup.py"
     )
@@ -104,6 +104,7 @@ def test_without_ros_a_wheel_for_any_machine(
     names = zipfile.ZipFile(wheel).namelist()
     assert "sam3d_ros/pipeline.py" in names
     assert "sam3d_ros/view/page.html" in names
+    assert "sam3d_ros/evaluate/nearest.npz" in names
     assert [n for n in names if n.endswith(".data/data/share/sam3d_ros/engines/README.md")], names
     assert not [n for n in names if n.startswith(("sam3d_ros/msg/", "test/")) or n.endswith(".so")]
     (entry,) = [n for n in names if n.endswith("entry_points.txt")]

@@ -15,6 +15,8 @@ MISSING = [name for name in ("onnx", "onnxruntime", "safetensors", "torch") if f
 
 if MISSING:
     collect_ignore_glob = ["test_*.py"]
+else:
+    from model_golden import shell  # noqa: F401
 
 
 def pytest_report_header() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from sam3d_ros.runtime.backend import Backend, Handle, arrays
 from sam3d_ros.runtime.bundle import Bundle, read_bundle
 from sam3d_ros.runtime.onnxruntime_backend import OnnxRuntimeBackend
-from sam3d_ros.runtime.spec import TensorSpec
+from sam3d_ros.runtime.spec import DTYPES, TensorSpec
 from sam3d_ros.runtime.torch_backend import TorchBackend
 from sam3d_ros.types import InputError
 
@@ -131,3 +132,40 @@ def test_onnxruntime_settings(wrong) -> None:
 def test_torch_without_the_module(tiny_bundle: Bundle) -> None:
     with pytest.raises(InputError, match="only scale"):
         TorchBackend({"scale": MODULES["scale"]}).load(tiny_bundle.graphs["total"])
+
+
+def test_iterating_feeds_results_back(tmp_path: Path) -> None:
+    """x_next = x * w + dt, four times, against the same by hand; the state never leaves the backend in between."""
+    folder = tmp_path / "loop"
+    folder.mkdir()
+    weights = tiny.numpy_helper.from_array(tiny.WEIGHTS, "w")
+    nodes = [
+        tiny.helper.make_node("Mul", ["x", "w"], ["xw"]),
+        tiny.helper.make_node("Add", ["xw", "dt"], ["x_next"]),
+    ]
+    F = tiny.TensorProto.FLOAT
+    inputs = {"x": (F, ["rows", 3]), "dt": (F, [1])}
+    tiny.save(folder / "loop.onnx", nodes, inputs, {"x_next": (F, ["rows", 3])}, [weights])
+    spec = tiny.write_bundle(folder, tiny.ABOUT, {"loop": "loop.onnx"}).graphs["loop"]
+    modules = {"loop": lambda x, dt: x * torch.from_numpy(tiny.WEIGHTS) + dt}
+    dt = np.array([[0.5], [0.25], [0.125], [1.0]], np.float32)
+    want = X
+    for gap in dt:
+        want = want * tiny.WEIGHTS + gap
+    for backend in (OnnxRuntimeBackend(threads=1), TorchBackend(modules)):
+        got = backend.load(spec).iterate({"x": X}, {"dt": dt}, {})
+        np.testing.assert_allclose(got["x"], want, rtol=1e-6)
+        with pytest.raises(InputError, match="equal numbers of steps"):
+            backend.load(spec).iterate({"x": X}, {"dt": dt, "t": dt[:2]}, {})
+
+
+def test_zeros_of_every_type(tiny_bundle: Bundle) -> None:
+    for backend in (OnnxRuntimeBackend(threads=1), TorchBackend(MODULES)):
+        for dtype in DTYPES:
+            zeros = backend.zeros((2, 3), dtype)
+            assert (zeros.shape, zeros.dtype) == ((2, 3), dtype)
+            if dtype == "bfloat16":
+                with pytest.raises(InputError, match="numpy does not have it"):
+                    zeros.numpy()
+            else:
+                assert not zeros.numpy().any()

@@ -1,4 +1,4 @@
-"""A compact model with random weights, and the bundle of it in test/golden/compact.
+"""A compact model with random weights, and the bundle of it in test/bundles/compact.
 
     PYTHONPATH=. .venv/bin/python test/support/tiny_compact.py      # writes the bundle; the exporter takes a minute
 
@@ -24,7 +24,7 @@ CONFIG = CompactGeometryConfig(
     heads=2,
     picture=PictureConfig(pixels=24, patch=12, width=16, depth=1, heads=2),
 )
-FOLDER = Path(__file__).resolve().parents[1] / "golden" / "compact"
+FOLDER = Path(__file__).resolve().parents[1] / "bundles" / "compact"
 SAMPLING = {"steps": 2, "candidates": 2, "seed": 0}
 
 

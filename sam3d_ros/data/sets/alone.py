@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation  # type: ignore[import-untyped]
 
 from sam3d_ros.data.objects import ObjectModel
-from sam3d_ros.data.render import Rendered, SceneRenderer
-from sam3d_ros.data.scene import Light, PlacedObject, Scene
+from sam3d_ros.data.render import Rendered
+from sam3d_ros.data.scene import Light
+from sam3d_ros.data.sets.pool import Drawn
 from sam3d_ros.data.sets.sample import CROP
-from sam3d_ros.perception.frames import transform
+from sam3d_ros.perception.frames import inverse, transform
 from sam3d_ros.types import Camera, Float
 
 VIEW = Camera(CROP, CROP, 1.2 * CROP, 1.2 * CROP, (CROP - 1) / 2, (CROP - 1) / 2)
@@ -17,15 +20,24 @@ VIEW = Camera(CROP, CROP, 1.2 * CROP, 1.2 * CROP, (CROP - 1) / 2, (CROP - 1) / 2
 
 
 class Alone:
-    """One posed object and its renderer. T_cam_obj: (4, 4)."""
+    """One posed object, `scale` times as large, in a light given in the optical frame. T_cam_obj: (4, 4)."""
 
-    def __init__(self, model: ObjectModel, T_cam_obj: Float, light: Light) -> None:
-        # The world is the optical frame: no room has to stand upright in it.
-        self.model, self.T_cam_obj = model, T_cam_obj
-        self._renderer = SceneRenderer(Scene((PlacedObject(1, model, T_cam_obj),), (), light))
+    def __init__(self, drawn: Drawn, T_cam_obj: Float, light: Light, scale: float = 1.0) -> None:
+        # The object's frame is the world, so that its renderer serves every pose. An object twice as large looks the
+        # same from twice as far.
+        self.T_cam_obj, self._scale = T_cam_obj, np.float32(scale)
+        T_obj_cam = inverse(T_cam_obj)
+        self._T_obj_cam = transform(T_obj_cam[:3, :3], T_obj_cam[:3, 3] / scale)
+        self._renderer = drawn.renderer.relit(light.turned(T_obj_cam[:3, :3]))
 
     def seen(self, camera: Camera, antialias: bool = True) -> Rendered:
-        return self._renderer.render(camera, np.eye(4), antialias)
+        """The picture, its label 1."""
+        picture = self._renderer.render(camera, self._T_obj_cam, antialias)
+        return replace(picture, depth_m=picture.depth_m * self._scale)
+
+    def depth(self, camera: Camera) -> Float:
+        """(H, W) float32 m as in `seen`, NaN around the object, at a fraction of the cost."""
+        return self._renderer.outlines(camera, self._T_obj_cam)[0] * self._scale
 
 
 def any_rotation(rng: np.random.Generator) -> Float:
@@ -38,9 +50,8 @@ def any_light(rng: np.random.Generator) -> Light:
     """Random direction (from the camera's side) and strength (paper, lighting of Iso-3DO and FO)."""
     direction = rng.normal(size=3)
     direction[2] = -abs(direction[2])
-    return Light(
-        direction / np.linalg.norm(direction), float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.25, 0.6))
-    )
+    direction /= np.linalg.norm(direction)
+    return Light(direction, float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.25, 0.6)), up=(0.0, -1.0, 0.0))
 
 
 def in_view(model: ObjectModel, R_cam_obj: Float, fill: float, offset: Float, camera: Camera = VIEW) -> Float:

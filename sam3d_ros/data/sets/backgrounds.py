@@ -34,9 +34,8 @@ class Backgrounds:
             picture[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA
         )
         if rng.random() < 0.5:
-            square = square[:, ::-1]
-        varied = np.clip(square.astype(np.float32) * rng.uniform(0.6, 1.2), 0, 255)
-        return varied.astype(np.uint8)
+            square = cv2.flip(square, 1)
+        return np.asarray(cv2.convertScaleAbs(square, alpha=rng.uniform(0.6, 1.2)), np.uint8)
 
 
 def seen_by(background: UInt8, view_camera: Camera, camera: Camera) -> UInt8:

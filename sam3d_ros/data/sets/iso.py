@@ -35,10 +35,11 @@ class IsoSet:
         eye = np.array([flat * np.cos(angle), flat * np.sin(angle), height])
         R_cam_obj = inverse(look_at(eye, np.zeros(3)))[:3, :3]
         T_cam_obj = in_view(drawn.model, R_cam_obj, float(rng.uniform(0.6, 0.9)), np.zeros(2))
-        object_ = Alone(drawn.model, T_cam_obj, any_light(rng))
-        view_mask = object_.seen(VIEW, antialias=False).labels == 1
+        object_ = Alone(drawn, T_cam_obj, any_light(rng))
+        whole = object_.seen(VIEW, antialias=False)
+        view_mask = whole.labels == 1
         camera = crop_camera(VIEW, view_mask)
-        picture, whole = object_.seen(camera), object_.seen(VIEW)
+        picture = object_.seen(camera, antialias=False)
         mask = picture.labels == 1
         return Sample(
             set_name=self.name,

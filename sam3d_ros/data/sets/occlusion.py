@@ -20,6 +20,8 @@ LEAST = 0.002
 """|M_vis| / |I|."""
 OCCLUDER_SHARE = 1 / 3
 """Samples whose target is the occluder, with its complete mask, so that a target is not always occluded."""
+PER_GROUP = 16
+"""Samples until the pool moves on by an object; the paper has 19 per mesh."""
 TRIES = 100
 
 
@@ -34,7 +36,7 @@ def keeps(mask_visible: Bool, mask_object: Bool) -> bool:
 
 @dataclass(frozen=True)
 class FlyingOcclusions:
-    """Sample i shows objects of group i // 4."""
+    """Sample i shows objects of group i // 16."""
 
     pool: Pool
     seed: int = 0
@@ -54,16 +56,15 @@ class FlyingOcclusions:
         raise RuntimeError(f"{self.name}: {TRIES} drawings of sample {index} broke the rules of visibility")
 
     def _try(self, index: int, take_occluder: bool, rng: np.random.Generator) -> Sample | None:
-        below, above = self.pool.draw(index // 4, 2, rng)
+        below, above = self.pool.draw(index // PER_GROUP, 2, rng)
         light = any_light(rng)
         middle = rng.uniform(-0.25, 0.25, 2)
         fills = np.exp(rng.uniform(np.log(0.25), np.log(0.8), 2))
         # The occluder's middle within the target's sphere, otherwise it rarely hides anything.
         aside = middle + rng.uniform(-0.5, 0.5, 2) * fills[0]
-        back = Alone(below.model, in_view(below.model, any_rotation(rng), fills[0], middle), light)
-        front = Alone(above.model, in_view(above.model, any_rotation(rng), fills[1], aside), light)
-        views = [layer.seen(VIEW, antialias=False) for layer in (back, front)]
-        M_obj, M_occ = (seen.labels == 1 for seen in views)
+        back = Alone(below, in_view(below.model, any_rotation(rng), fills[0], middle), light)
+        front = Alone(above, in_view(above.model, any_rotation(rng), fills[1], aside), light)
+        M_obj, M_occ = (np.isfinite(layer.depth(VIEW)) for layer in (back, front))
         M_vis = M_obj & ~M_occ
         if take_occluder:
             if M_occ.sum() < LEAST * M_occ.size:
@@ -74,7 +75,7 @@ class FlyingOcclusions:
         view_mask = M_occ if take_occluder else M_vis
         background = self.backgrounds.draw(rng)
         camera = crop_camera(VIEW, view_mask)
-        crops = [layer.seen(camera, antialias=False) for layer in (back, front)]
+        views, crops = ([layer.seen(c, antialias=False) for layer in (back, front)] for c in (VIEW, camera))
         M_crop_obj, M_crop_occ = (seen.labels == 1 for seen in crops)
         nothing: Float = np.full((POINTS, POINTS), np.nan, np.float32)
         return Sample(

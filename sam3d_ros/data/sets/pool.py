@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from sam3d_ros.data.objects import ObjectModel, dress
+from sam3d_ros.data.render import SceneRenderer
+from sam3d_ros.data.scene import Light, PlacedObject, Scene
 from sam3d_ros.data.sources.random_urdfs import NAME as RANDOM_URDFS
 from sam3d_ros.data.sources.source import ObjectSource
 from sam3d_ros.types import InputError
@@ -20,6 +23,12 @@ class Drawn:
 
     key: tuple[str, int]
     model: ObjectModel
+
+    @cached_property
+    def renderer(self) -> SceneRenderer:
+        """Of the object (label 1) by itself, its frame being the world; made once for all pictures it is pasted in."""
+        overhead = Light(np.array([0.0, 0.0, 1.0]))
+        return SceneRenderer(Scene((PlacedObject(1, self.model, np.eye(4)),), (), overhead))
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Pool:
         if place in self._kept:
             self._kept.move_to_end(place)
             return self._kept[place]
-        number = _shuffled(place, len(self), self.seed)
+        number = shuffled(place, len(self), self.seed)
         for source in self.sources:
             if number < len(source):
                 break
@@ -75,7 +84,7 @@ class Pool:
         return {**self.__dict__, "_kept": OrderedDict()}
 
 
-def _shuffled(number: int, count: int, seed: int) -> int:
+def shuffled(number: int, count: int, seed: int) -> int:
     """A permutation of 0 .. count - 1 without a table: steps of a size that shares no factor with the count."""
     step = int(np.random.default_rng([seed, count]).integers(count // 3, count)) if count > 3 else 1
     while np.gcd(step, count) != 1:

@@ -7,15 +7,16 @@ frame; "clearly nearer" is 2 % of the depth; the bottom counts as supported wher
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from sam3d_ros.data.objects import ObjectModel
 from sam3d_ros.data.render import Rendered, SceneRenderer
-from sam3d_ros.data.scene import Light, Scene
+from sam3d_ros.data.scene import Scene
 from sam3d_ros.data.sets.alone import Alone, any_rotation
+from sam3d_ros.data.sets.pool import Drawn
 from sam3d_ros.data.sets.sample import (
     POINTS,
     ROTATION,
@@ -26,9 +27,9 @@ from sam3d_ros.data.sets.sample import (
     crop_camera,
     points_of,
 )
-from sam3d_ros.data.sets.tabletop import VIEW, TabletopSet, noisy_depth, viewpoint
+from sam3d_ros.data.sets.tabletop import PER_GROUP, VIEW, TabletopSet, noisy_depth, viewpoint
 from sam3d_ros.perception.frames import transform
-from sam3d_ros.types import Bool, Camera, Float, InputError, Int, UInt8
+from sam3d_ros.types import Bool, Float, InputError, Int, UInt8
 
 LEAST_VISIBLE = 0.2
 BOTTOM = 0.1
@@ -39,19 +40,40 @@ NEARER = 0.02
 STEP = 2.0
 """Pixels from the contour at which the two sides are compared."""
 LEAST_PIXELS = 30
-TRIES = 200
+AROUND = 8
+"""Pixels around the mask in which depths are compared: STEP and the reach of the smoothing."""
+PER_SPOT = 4
+"""Samples that replace the same object in the same view."""
+GIVING_WAY = 4
+"""Objects of a scene that are ever taken away."""
+SCOUTS = 4
+"""Meshes tried in a place before it is given up."""
+TRIES, TRIES_PER_SPOT = 200, 50
 
 
-def fit(points_cam: Float, model: ObjectModel, R_cam_obj: Float) -> tuple[Float, float]:
-    """`T_cam_obj` (4, 4) and scale that put the turned mesh in the box of points (N, 3): its middle at their mean, its
-    diagonal as long as theirs. Raises InputError for fewer than four finite points."""
+@dataclass(frozen=True)
+class Box:
+    """Where an object was. middle: (3,) mean of its visible points in the optical frame; diagonal: of their box, m."""
+
+    middle: Float
+    diagonal: float
+
+
+def box_of(points_cam: Float) -> Box:
+    """Of points (N, 3). Raises InputError for fewer than four finite ones."""
     points = points_cam[np.isfinite(points_cam).all(axis=-1)]
     if len(points) < 4:
         raise InputError(f"{len(points)} points do not make a box")
-    turned = model.mesh.vertices.astype(np.float64) @ R_cam_obj.T
-    scale = float(np.linalg.norm(np.ptp(points, axis=0)) / np.linalg.norm(np.ptp(turned, axis=0)))
-    middle = scale * (turned.min(axis=0) + turned.max(axis=0)) / 2
-    return transform(R_cam_obj, points.mean(axis=0, dtype=np.float64) - middle), scale
+    return Box(points.mean(axis=0, dtype=np.float64), float(np.linalg.norm(np.ptp(points, axis=0))))
+
+
+def fit(box: Box, model: ObjectModel, R_cam_obj: Float) -> tuple[Float, float]:
+    """`T_cam_obj` (4, 4) and scale that put the turned mesh in a box: its middle there, its diagonal as long."""
+    # Rows of coordinates: the extremes of long rows are found much faster than those of long columns.
+    turned = R_cam_obj.astype(np.float32) @ model.mesh.vertices.T
+    low, high = turned.min(axis=1).astype(np.float64), turned.max(axis=1).astype(np.float64)
+    scale = float(box.diagonal / np.linalg.norm(high - low))
+    return transform(R_cam_obj, box.middle - scale * (low + high) / 2), scale
 
 
 def z_buffer(depth_object: Float, depth_scene: Float) -> Bool:
@@ -73,9 +95,9 @@ def contour(mask: Bool) -> tuple[Int, Float]:
     return pixels[known], outward[known] / length[known]
 
 
-def occluded(mask: Bool, depth: Float, least: float) -> tuple[Int, Bool]:
-    """Contour pixels (N, 2) with known depth on both sides, and whether the outside is nearer by more than `least`
-    times the depth."""
+def steps(mask: Bool, depth: Float) -> tuple[Int, Float]:
+    """Contour pixels (N, 2) with known depth on both sides, and by which share (N,) of its depth the outside is nearer
+    than the inside."""
     pixels, outward = contour(mask)
     inside = np.rint(pixels - STEP * outward).astype(int)
     outside = np.rint(pixels + STEP * outward).astype(int)
@@ -84,7 +106,7 @@ def occluded(mask: Bool, depth: Float, least: float) -> tuple[Int, Bool]:
     pixels, inside, outside = pixels[fits], inside[fits], outside[fits]
     here, there = depth[tuple(inside.T)], depth[tuple(outside.T)]
     counts = np.isfinite(here) & np.isfinite(there) & mask[tuple(inside.T)] & ~mask[tuple(outside.T)]
-    nearer: Bool = there[counts] < here[counts] * (1 - least)
+    nearer: Float = 1 - there[counts] / here[counts]
     return pixels[counts], nearer
 
 
@@ -92,14 +114,19 @@ def has_cue(mask: Bool, depth: Float) -> bool:
     """The paper's cue filter: something tells the size apart from the distance. Either support, the background being
     nearer along half of the boundary in the bottom tenth of the object, or at least a tenth of the contour occluded by
     something clearly nearer. depth: (H, W) m after the swap."""
-    pixels, nearer = occluded(mask, depth, 0.0)
-    if len(pixels):
-        rows = np.flatnonzero(mask.any(axis=1))
-        bottom = pixels[:, 0] >= rows[-1] - BOTTOM * (rows[-1] - rows[0] + 1)
-        if bottom.any() and nearer[bottom].mean() >= 0.5:
-            return True
-    pixels, nearer = occluded(mask, depth, NEARER)
-    return bool(len(pixels)) and float(nearer.mean()) >= CONTOUR
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return False
+    # Only the surroundings of the mask matter.
+    top, left = max(0, rows[0] - AROUND), max(0, columns[0] - AROUND)
+    window = np.s_[top : rows[-1] + AROUND + 1, left : columns[-1] + AROUND + 1]
+    pixels, nearer = steps(mask[window], depth[window])
+    if not len(pixels):
+        return False
+    bottom = pixels[:, 0] + top >= rows[-1] - BOTTOM * (rows[-1] - rows[0] + 1)
+    if bottom.any() and (nearer[bottom] > 0).mean() >= 0.5:
+        return True
+    return float((nearer > NEARER).mean()) >= CONTOUR
 
 
 def swapped(rgb: UInt8, depth: Float, layer: Rendered) -> tuple[UInt8, Float, Bool]:
@@ -113,74 +140,121 @@ def swapped(rgb: UInt8, depth: Float, layer: Rendered) -> tuple[UInt8, Float, Bo
 
 
 @dataclass(frozen=True)
+class Spot:
+    """An object in a view that may give way: the box of its points, and the scene without it as VIEW sees it."""
+
+    T_world_cam: Float
+    box: Box
+    without: SceneRenderer
+    depth_m: Float
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A mesh in the place of the object that keeps to the rules, and the pixels of VIEW where it is seen."""
+
+    drawn: Drawn
+    layer: Alone
+    scale: float
+    mask: Bool
+    visible: float
+
+
+@dataclass(frozen=True)
 class ObjectSwap:
-    """Sample i swaps an object of scene i // 64 of `tables`, so a scene is rendered without each of its objects a few
-    times. Taking an object away is exact here; in a photograph it would be painted over."""
+    """Sample i swaps an object of scene i // 64 of `tables`; in each place four meshes take turns. Taking an object
+    away is exact here; in a photograph it would be painted over."""
 
     tables: TabletopSet
     seed: int = 0
     name: str = "rp-3do-os-r"
     _without: dict[tuple[int, int], SceneRenderer] = field(default_factory=dict, repr=False, compare=False)
+    _spots: dict[tuple[int, int, int], tuple[Spot, UInt8]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __call__(self, index: int) -> Sample:
         """Raises RuntimeError where 200 drawings in a row are rejected."""
+        group, within = divmod(index, PER_GROUP)
+        rng = np.random.default_rng([self.seed, index, 8])
         for attempt in range(TRIES):
-            sample = self._try(index, np.random.default_rng([self.seed, index, attempt, 8]))
-            if sample is not None:
-                return sample
+            spot, view = self._spot(group, within // PER_SPOT, attempt // TRIES_PER_SPOT)
+            placed = self._place(group, spot, rng)
+            if placed is not None:
+                return self._sample(index, spot, view, placed, rng)
         raise RuntimeError(f"{self.name}: {TRIES} drawings of sample {index} were rejected")
 
-    def _try(self, index: int, rng: np.random.Generator) -> Sample | None:
-        group = index // 64
-        table = self.tables.table(group)
-        T_world_cam = viewpoint(rng)
-        before = table.renderer.render(VIEW, T_world_cam, antialias=False)
-        labels = [k for k in range(1, len(table.drawn) + 1) if (before.labels == k).sum() >= LEAST_PIXELS]
-        if not labels:
+    def _spot(self, group: int, number: int, attempt: int) -> tuple[Spot, UInt8]:
+        """The first place in which one of a few meshes keeps to the rules, and its picture without the object. The last
+        one is kept."""
+        key = (group, number, attempt)
+        if key not in self._spots:
+            rng = np.random.default_rng([self.seed, *key, 9])
+            for _ in range(TRIES):
+                spot = self._look(group, rng)
+                if spot and any(self._place(group, spot, rng) for _ in range(SCOUTS)):
+                    break
+            else:
+                raise RuntimeError(f"{self.name}: no place in scene {group} where a mesh keeps to the rules")
+            self._spots.clear()
+            self._spots[key] = spot, spot.without.render(VIEW, spot.T_world_cam, antialias=False).rgb
+        return self._spots[key]
+
+    def _look(self, group: int, rng: np.random.Generator) -> Spot | None:
+        """A viewpoint and one of the group's objects that give way, if it shows enough."""
+        table, T_world_cam = self.tables.table(group), viewpoint(rng)
+        giving_way = np.random.default_rng([self.seed, group, 10]).permutation(len(table.drawn))[:GIVING_WAY]
+        label = 1 + int(rng.choice(giving_way))
+        depth, labels = table.renderer.outlines(VIEW, T_world_cam)
+        if (labels == label).sum() < LEAST_PIXELS:
             return None
-        label = int(rng.choice(labels))
+        without = self._renderer(group, label)
+        box = box_of(points_of(depth, VIEW)[labels == label])
+        return Spot(T_world_cam, box, without, without.outlines(VIEW, T_world_cam)[0])
+
+    def _place(self, group: int, spot: Spot, rng: np.random.Generator) -> Placed | None:
+        """One drawing. Most are rejected, so nothing is coloured yet."""
         drawn = self.tables.pool.draw(group, 1, rng)[0]
-        points = points_of(before.depth_m, VIEW)[before.labels == label]
-        T_cam_obj, scale = fit(points, drawn.model, any_rotation(rng))
+        T_cam_obj, scale = fit(spot.box, drawn.model, any_rotation(rng))
         if T_cam_obj[2, 3] < 0.1:
             return None
-        light = table.scene.light
-        direction_cam = T_world_cam[:3, :3].T @ light.direction
-        layer = Alone(
-            scaled(drawn.model, scale), T_cam_obj, Light(direction_cam, light.strength, light.ambient)
-        )
-        without = self._renderer(group, label)
-
-        def look(camera: Camera) -> tuple[Rendered, Rendered, UInt8, Float, Bool]:
-            scene = without.render(camera, T_world_cam, antialias=False)
-            seen = layer.seen(camera, antialias=False)
-            return scene, seen, *swapped(scene.rgb, scene.depth_m, seen)
-
-        _, seen, view, depth, view_mask = look(VIEW)
-        whole = int((seen.labels == 1).sum())
-        if view_mask.sum() < max(LEAST_PIXELS, LEAST_VISIBLE * whole) or not has_cue(view_mask, depth):
+        light = self.tables.table(group).scene.light.turned(spot.T_world_cam[:3, :3].T)
+        layer = Alone(drawn, T_cam_obj, light, scale)
+        depth = layer.depth(VIEW)
+        mask = z_buffer(depth, spot.depth_m)
+        seen, whole = int(mask.sum()), int(np.isfinite(depth).sum())
+        if seen < max(LEAST_PIXELS, LEAST_VISIBLE * whole):
             return None
-        camera = crop_camera(VIEW, view_mask)
-        scene, seen, rgb, _, mask = look(camera)
+        if not has_cue(mask, np.where(mask, depth, spot.depth_m)):
+            return None
+        return Placed(drawn, layer, scale, mask, seen / whole)
+
+    def _sample(
+        self, index: int, spot: Spot, view: UInt8, placed: Placed, rng: np.random.Generator
+    ) -> Sample:
+        camera = crop_camera(VIEW, placed.mask)
+        scene = spot.without.render(camera, spot.T_world_cam, antialias=False)
+        seen = placed.layer.seen(camera, antialias=False)
+        rgb, _, mask = swapped(scene.rgb, scene.depth_m, seen)
         step = camera.width // POINTS
         noisy = noisy_depth(scene, camera, VIEW, self.tables.sensor, rng)
         return Sample(
             set_name=self.name,
             index=index,
-            source=drawn.key[0],
-            object_index=drawn.key[1],
+            source=placed.drawn.key[0],
+            object_index=placed.drawn.key[1],
             rgb=rgb,
             mask=mask,
             # As in the paper the pasted points are exact, those of the scene as they were measured.
             depth_m=np.where(mask[::step, ::step], seen.depth_m[::step, ::step], noisy).astype(np.float32),
             target=seen.albedo,
-            view=view,
-            view_mask=view_mask,
+            view=swapped(view, spot.depth_m, placed.layer.seen(VIEW, antialias=False))[0],
+            view_mask=placed.mask,
             camera=camera,
             view_camera=VIEW,
-            T_cam_obj=T_cam_obj,
-            scale=scale,
-            visible=float(view_mask.sum() / whole),
+            T_cam_obj=placed.layer.T_cam_obj,
+            scale=placed.scale,
+            visible=placed.visible,
             labels=(SHAPE, ROTATION, TRANSLATION, SCALE),
         )
 
@@ -194,13 +268,4 @@ class ObjectSwap:
         return self._without[group, label]
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_without": {}}
-
-
-def scaled(model: ObjectModel, scale: float) -> ObjectModel:
-    """The object `scale` times as large."""
-    vertices = (model.mesh.vertices * np.float32(scale)).astype(np.float32)
-    larger = replace(model, mesh=replace(model.mesh, vertices=vertices))
-    # Scaling turns no normal: what was computed once serves every size.
-    larger.__dict__["corner_normals"] = model.corner_normals
-    return larger
+        return {**self.__dict__, "_without": {}, "_spots": {}}

@@ -79,20 +79,16 @@ class CompactTextureConfig:
     mlp_ratio: float = 3.0
     condition: int = 6
     condition_globals: int = 6
-    picture_width: int = 128
+    picture: PictureConfig = field(default_factory=PictureConfig)
     gain: float = 0.5
 
 
 NANO = CompactGeometryConfig()
 NANO_TEXTURE = CompactTextureConfig()
+_LARGE_PICTURE = PictureConfig(pixels=128, patch=8, width=256, depth=6, heads=8)
 COMPACT = CompactGeometryConfig(
-    grid=64,
-    widths=(32, 96, 256),
-    blocks=(2, 2),
-    depth=8,
-    heads=8,
-    picture=PictureConfig(pixels=128, patch=8, width=256, depth=6, heads=8),
+    grid=64, widths=(32, 96, 256), blocks=(2, 2), depth=8, heads=8, picture=_LARGE_PICTURE
 )
 COMPACT_TEXTURE = CompactTextureConfig(
-    coarse=64, fine=96, trunk=32, widths=(64, 128, 256), depth=6, heads=8, picture_width=256
+    coarse=64, fine=96, trunk=32, widths=(64, 128, 256), depth=6, heads=8, picture=_LARGE_PICTURE
 )

@@ -12,15 +12,15 @@ training starts from what the baseline knows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..block import Modulation, TwoStreamBlock
-from ..layers import Modules, NamedModules, ScalarEmbedding, dense_grid, grid_sinusoid
 from ..geometry import Latent
+from ..layers import Modules, NamedModules, ScalarEmbedding, dense_grid, grid_sinusoid
 from .config import LAYOUT, CompactGeometryConfig
 from .picture import PictureEncoder
 
@@ -55,8 +55,7 @@ class FilmBlock(nn.Module):
         self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.film.weight)
-        nn.init.zeros_(self.film.bias)
+        zeroed(self.film)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         """x (B, C, D, D, D), e (B, E) -> (B, C, D, D, D)."""
@@ -74,8 +73,7 @@ class CompactGeometry(nn.Module):
         self.config = config
         self.time_embed = ScalarEmbedding(c)
         self.step_embed = ScalarEmbedding(c)
-        nn.init.zeros_(self.step_embed.fc2.weight)
-        nn.init.zeros_(self.step_embed.fc2.bias)
+        zeroed(self.step_embed.fc2)
         self.numbers = nn.Sequential(nn.Linear(config.condition_globals, c), nn.SiLU(), nn.Linear(c, c))
         self.picture = PictureEncoder(config.picture)
         self.evidence = nn.Sequential(
@@ -91,11 +89,11 @@ class CompactGeometry(nn.Module):
             {name: Latent(n, c, torch.zeros(1, c), learned=True) for name, n in LAYOUT.items()}
         )
         self.blocks: Modules[TwoStreamBlock] = Modules(
-            TwoStreamBlock(c, config.heads, config.mlp_ratio, config.picture.width) for _ in range(config.depth)
+            TwoStreamBlock(c, config.heads, config.mlp_ratio, config.picture.width)
+            for _ in range(config.depth)
         )
         for block in self.blocks:  # adaLN-zero: every block starts as the identity
-            nn.init.zeros_(block.modulation.weight)
-            nn.init.zeros_(block.modulation.bias)
+            zeroed(block.modulation)
         self.grow2 = nn.ConvTranspose3d(c, w2, 2, stride=2)
         self.up2 = FilmBlock(w2, c)
         self.grow1 = nn.ConvTranspose3d(w2, w1, 2, stride=2)
@@ -103,8 +101,11 @@ class CompactGeometry(nn.Module):
         self.last = nn.Conv3d(w1, w1, 3, padding=1)
         self.head = nn.Conv3d(w1, 8, 1)
         self.column_gain = nn.Parameter(torch.ones(()))
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        zeroed(self.head)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """torch.compile of the pass that a step of training spends its time in; it does not go by `forward`."""
+        self.clean = torch.compile(self.clean, *args, **kwargs)  # type: ignore[method-assign]
 
     def prepare(self, grid: Tensor, picture: Tensor, numbers: Tensor) -> CompactContext:
         """grid (B, 6, G, G, G), picture (B, 8, P, P), numbers (B, 6) as sam3d_ros/compact makes them."""
@@ -151,6 +152,12 @@ class CompactGeometry(nn.Module):
         distance = answer + self.column_gain * context.column
         layouts = {n: self.layouts[n].readout(layout[:, i : i + 1]) for i, n in enumerate(LAYOUT)}
         return {"shape": self.config.shape_gain * distance, **layouts}
+
+
+def zeroed(layer: nn.Linear | nn.Conv3d) -> None:
+    """Weight and bias to zero: what the layer gives begins as nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def split(x: Tensor, factor: int = 2) -> Tensor:

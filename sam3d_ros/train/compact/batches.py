@@ -2,62 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from sam3d_ros.train.compact.store import QUANTISED
+from sam3d_ros.train.compact.kinds import Kind, kinds_of
+from sam3d_ros.train.compact.store import QUANTISED, Arrays, load
+from sam3d_ros.train.reader import start_worker
 from sam3d_ros.types import InputError
 
-Arrays = dict[str, NDArray[Any]]
+EVERY_KIND = set(get_args(Kind))
 AT_ONCE = 24
 """Scenes that are mixed with each other."""
-MIRRORED_GRID = -2
-"""Axis of y in grids (..., X, Y, Z)."""
+GRIDS = ("grid", "shape", "fine", "seen", "colour")
+"""Arrays over (..., X, Y, Z)."""
 
 
-def batches(folders: list[Path], size: int, seed: int, first: int = 0) -> Iterator[dict[str, Tensor]]:
-    """Batches number first, first + 1, ... without end. Half of the examples are mirrored.
+@dataclass(frozen=True)
+class SceneBatches:
+    """Satisfies `loop.Batches`: batches number first, first + step, ... without end.
+
+    Half of the examples are mirrored. fine: with what the second stage learns, from the scenes that have it. mix:
+    weights of the examples by kind (`kinds.kind`); in every round an example is used with the chance of its weight
+    over the largest, not at all without one. No mix: all are used. workers: processes that load; 0 for none.
 
     What a batch holds depends on the seed, the batch's number and the scenes that are there when its round begins:
-    while the folders still grow, new scenes join the next round. Raises InputError where there is no scene.
+    while the folders still grow, new scenes join the next round. Raises InputError where there is nothing to learn
+    from.
     """
-    number, round_ = 0, 0
-    while True:
-        scenes = [path for folder in folders for path in sorted((folder / "scenes").glob("*.npz"))]
+
+    folders: tuple[Path, ...]
+    size: int
+    seed: int
+    fine: bool = False
+    mix: Mapping[str, float] = field(default_factory=dict)
+    workers: int = 0
+
+    def __call__(self, first: int = 0, step: int = 1) -> Iterator[dict[str, Tensor]]:
+        self.scenes()  # a missing folder is said here, not by a worker
+        if not self.workers:
+            return self._batches(first, step)
+        loader: DataLoader[Any] = DataLoader(
+            _Shared(self, first, step),
+            batch_size=None,
+            num_workers=self.workers,
+            worker_init_fn=start_worker,
+            multiprocessing_context="spawn",
+        )
+        return iter(loader)
+
+    def scenes(self) -> list[Path]:
+        """Files with examples. Raises InputError where there are none."""
+        scenes = [path for folder in self.folders for path in sorted((folder / "scenes").glob("*.npz"))]
+        if self.fine:
+            scenes = [path for path in scenes if _fine(path).exists()]
         if not scenes:
-            raise InputError(f"no training scenes in {', '.join(map(str, folders))}")
-        rng = np.random.default_rng([seed, round_])
-        order = rng.permutation(len(scenes))
-        for start in range(0, len(order), AT_ONCE):
-            chosen = [scenes[i] for i in order[start : start + AT_ONCE]]
-            examples = [(path, i) for path in chosen for i in range(_count(path))]
-            mixed = rng.permutation(len(examples))
-            loaded: dict[Path, Arrays] = {}
-            for at in range(0, len(mixed) - size + 1, size):
-                flips = rng.random(size) < 0.5
-                if number >= first:
-                    for path in chosen:
-                        if path not in loaded:
-                            loaded[path] = load(path)
-                    picked = [(loaded[p], i) for p, i in (examples[k] for k in mixed[at : at + size])]
-                    yield _batch(picked, flips)
-                number += 1
-        round_ += 1
+            what = "training scenes with fine examples" if self.fine else "training scenes"
+            raise InputError(f"no {what} in {', '.join(map(str, self.folders))}")
+        return scenes
+
+    def _batches(self, first: int, step: int) -> Iterator[dict[str, Tensor]]:
+        number, round_ = 0, 0
+        while True:
+            scenes, before = self.scenes(), number
+            rng = np.random.default_rng([self.seed, round_])
+            order = rng.permutation(len(scenes))
+            for start in range(0, len(order), AT_ONCE):
+                chosen = [scenes[i] for i in order[start : start + AT_ONCE]]
+                examples = self._used(chosen, rng)
+                mixed = rng.permutation(len(examples))
+                loaded: dict[Path, Arrays] = {}
+                for at in range(0, len(mixed) - self.size + 1, self.size):
+                    flips = rng.random(self.size) < 0.5
+                    if number >= first and (number - first) % step == 0:
+                        picked = [examples[k] for k in mixed[at : at + self.size]]
+                        yield _batch([(self._loaded(path, loaded), i) for path, i in picked], flips)
+                    number += 1
+            if number == before:
+                raise InputError(
+                    f"{', '.join(map(str, self.folders))}: too few examples for a batch of {self.size}"
+                )
+            round_ += 1
+
+    def _used(self, scenes: list[Path], rng: np.random.Generator) -> list[tuple[Path, int]]:
+        """Examples of these scenes, as scene and number, that the mix lets pass in this round."""
+        if len(set(self.mix.values())) <= 1 and self.mix.keys() in (set(), EVERY_KIND):
+            return [(path, i) for path in scenes for i in range(count(path))]
+        most = max(self.mix.values())
+        return [
+            (path, i)
+            for path in scenes
+            for i, kind in enumerate(kinds_of(path))
+            if rng.random() < self.mix.get(kind, 0.0) / most
+        ]
+
+    def _loaded(self, path: Path, loaded: dict[Path, Arrays]) -> Arrays:
+        if path not in loaded:
+            loaded[path] = {**load(path), **(load(_fine(path)) if self.fine else {})}
+        return loaded[path]
 
 
-def load(path: Path) -> Arrays:
-    """The arrays of one file; nothing in it is executed."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+@dataclass(frozen=True)
+class _Shared(IterableDataset[dict[str, Tensor]]):
+    """Batches first, first + step, ... shared out to the workers of a DataLoader, which takes from each in turn."""
+
+    scenes: SceneBatches
+    first: int
+    step: int
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        info = get_worker_info()
+        assert info is not None, "a worker"
+        return self.scenes._batches(self.first + self.step * info.id, self.step * info.num_workers)
 
 
-def _count(path: Path) -> int:
+def _fine(path: Path) -> Path:
+    return path.parents[1] / "fine" / path.name
+
+
+def count(path: Path) -> int:
+    """Examples in a file of scenes/."""
     with np.load(path, allow_pickle=False) as file:
         return int(file["has_rotation"].shape[0])
 
@@ -84,10 +155,10 @@ def mirrored(entry: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.floa
     picture = entry["picture"][..., ::-1].copy()
     picture[5] *= -1
     other_side = np.array([1, -1, 1], np.float32)
+    grids = {name: entry[name][..., ::-1, :] for name in GRIDS if name in entry}
     return {
         **entry,
-        "grid": entry["grid"][..., ::-1, :],
-        "shape": entry["shape"][..., ::-1, :],
+        **grids,
         "picture": picture,
         "translation": entry["translation"] * other_side,
         # M R M with M = diag(1, -1, 1), its first two columns.

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
+from torch import nn
 
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactGeometry
+from sam3d_ros.model.compact.texture import CompactTexture
 from sam3d_ros.runtime.bundle import About, Bundle, write_bundle
-from sam3d_ros.train.compact.export import export_geometry
+from sam3d_ros.train.compact.export import export_geometry, export_texture
 
 LICENCE = "Apache-2.0"
 DESCRIPTION = "Our own small model, trained by this package: tabletop objects on a CPU."
@@ -21,18 +23,28 @@ BATCH = {"batch": (1, 4, 64)}
 def write_compact_bundle(
     folder: Path,
     geometry: CompactGeometry,
+    texture: CompactTexture | None,
     version: str,
     sampling: Mapping[str, Any],
     training: Mapping[str, Any],
 ) -> Bundle:
-    """Write graphs, weights and manifest into `folder`; returns the bundle as a reader sees it."""
+    """Write graphs, weights (fp16) and manifest into `folder`; returns the bundle as a reader sees it.
+
+    sampling: entries of compact.model.Sampling. Without `texture` the bundle has the first stage only.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = geometry.config
     graphs = export_geometry(geometry, folder)
-    weights = {"geometry": "geometry.safetensors"}
-    save_file(
-        {k: v.detach().contiguous() for k, v in geometry.state_dict().items()}, folder / weights["geometry"]
-    )
+    networks: dict[str, nn.Module] = {"geometry": geometry}
+    if texture is not None:
+        graphs |= export_texture(texture, folder)
+        networks["texture"] = texture
+    weights = {name: f"{name}.safetensors" for name in networks}
+    for name, network in networks.items():
+        save_file(
+            {k: v.detach().half().contiguous() for k, v in network.state_dict().items()},
+            folder / weights[name],
+        )
     settings = {
         "grid": config.grid,
         "picture": config.picture.pixels,
@@ -42,6 +54,7 @@ def write_compact_bundle(
             for name in LAYOUT
         },
         "sampling": dict(sampling),
+        **({} if texture is None else {"fine": texture.config.fine, "texture_gain": texture.config.gain}),
     }
     about = About(folder.name, version, DESCRIPTION, LICENCE, training, settings)
-    return write_bundle(folder, about, graphs, weights, {name: (BATCH,) for name in graphs})
+    return write_bundle(folder, about, graphs, weights, dict.fromkeys(graphs, (BATCH,)))

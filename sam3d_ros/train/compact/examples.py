@@ -2,66 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from sam3d_ros.baselines.evidence import MARGIN, Evidence, evidence
-from sam3d_ros.compact.box import ObjectBox, box_of
-from sam3d_ros.compact.lift import cells_of, globals_of, lift
-from sam3d_ros.compact.picture import picture
+from sam3d_ros.compact.ask import Question
+from sam3d_ros.compact.box import ObjectBox
+from sam3d_ros.compact.lift import cells_of
 from sam3d_ros.data.objects import ObjectModel
 from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.train.compact.scenes import Look
 from sam3d_ros.types import Float
 
-
 OUTSIDE = 0.4
 """Share of the vertices that may lie outside the box: a thing that the picture cuts off cannot be learned from."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What the model is asked: the evidence and the box of one look."""
+def example(look: Look, question: Question) -> dict[str, Float] | None:
+    """One training example, None where too much of the object lies outside its box:
 
-    seen: Evidence
-    box: ObjectBox
-
-
-def prepare(look: Look) -> Prepared:
-    """Raises InputError where too few points are left."""
-    roi = look.view.roi
-    seen = evidence(look.view, look.frame, max(MARGIN, round(0.3 * max(roi.width, roi.height))))
-    return Prepared(seen, box_of(seen.points, look.view.support.offset is not None))
-
-
-def example(look: Look, side: int) -> dict[str, Float] | None:
-    """One training example, None where most of the object lies outside its box:
-
-    grid (6, side, side, side) as `lift` gives it; picture (8, 96, 96); globals (6,); shape (side, side, side)
-    distance in cells over TRUNCATION, positive inside; translation, scale (3,) as `layout_of` gives them; rotation
-    (6,) and has_rotation () 1 or 0. All float32.
+    grid (6, G, G, G), picture (8, 96, 96) and globals (6,) of the question; shape (G, G, G) distance in cells over
+    TRUNCATION, positive inside; translation, scale (3,) as `layout_of` gives them; rotation (6,) and has_rotation ()
+    1 or 0. All float32.
     """
-    prepared = prepare(look)
-    box = prepared.box
+    box = question.box
     T_view_obj = inverse(look.view.T_cam_view) @ look.T_cam_obj
     T_obj_view = inverse(T_view_obj)
     vertices = apply(T_view_obj, look.thing.model.mesh.vertices.astype(np.float64))
     if (np.abs(box.unit(vertices)) > 1).any(axis=1).mean() > OUTSIDE:
         return None
-    grid = box.grid(side)
+    grid = box.grid(question.grid.shape[-1])
     metres = look.thing.volume.at(apply(T_obj_view, grid.points().astype(np.float64))).reshape(grid.shape)
     translation, scale = layout_of(vertices, box)
     rotation = rotation_of(look.thing.model, T_view_obj[:3, :3])
     return {
-        "grid": lift(prepared.seen, box, side),
-        "picture": picture(look.view, look.frame, box),
-        "globals": globals_of(prepared.seen, box),
+        "grid": question.grid,
+        "picture": question.picture,
+        "globals": question.numbers,
         "shape": cells_of(metres, grid),
         "translation": translation,
         "scale": scale,
         "rotation": np.zeros(6, np.float32) if rotation is None else rotation,
-        "has_rotation": np.float32(rotation is not None),
+        "has_rotation": np.array(rotation is not None, np.float32),
     }
 
 
@@ -82,4 +62,5 @@ def rotation_of(model: ObjectModel, R_view_obj: Float) -> Float | None:
         return None
     equal = [R_view_obj, *(R_view_obj @ turn for turn in symmetry.rotations)]
     nearest = max(equal, key=lambda R: float(np.trace(R)))
-    return np.concatenate([nearest[:, 0], nearest[:, 1]]).astype(np.float32)
+    columns: Float = np.concatenate([nearest[:, 0], nearest[:, 1]]).astype(np.float32)
+    return columns

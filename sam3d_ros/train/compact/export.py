@@ -14,8 +14,11 @@ from torch import Tensor, nn
 
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactContext, CompactGeometry
+from sam3d_ros.model.compact.texture import CompactTexture, TextureContext
 
 OPSET = 20
+BATCH_FIRST, BATCH_THIRD = (2, 0, 1, 3, 4, 5), (1, 2, 0, 3, 4, 5)
+"""Keys and values (depth, 2, B, H, T, D) with the batch as first axis, as all inputs of a graph have it, and back."""
 
 
 class PrepareGraph(nn.Module):
@@ -28,7 +31,7 @@ class PrepareGraph(nn.Module):
     def forward(self, grid: Tensor, picture: Tensor, numbers: Tensor) -> tuple[Tensor, ...]:
         """In the order of CompactContext; the batch is the first axis of kv too."""
         context = self.network.prepare(grid, picture, numbers)
-        return (*context[:3], context.kv.permute(2, 0, 1, 3, 4, 5), context.tokens)
+        return (*context[:3], context.kv.permute(BATCH_FIRST), context.tokens)
 
 
 class StepGraph(nn.Module):
@@ -54,9 +57,49 @@ class StepGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Velocities of shape, rotation, translation, scale."""
         x = {"shape": shape, "rotation": rotation, "translation": translation, "scale": scale}
-        context = CompactContext(volume, column, numbers, kv.permute(1, 2, 0, 3, 4, 5), tokens)
+        context = CompactContext(volume, column, numbers, kv.permute(BATCH_THIRD), tokens)
         v = self.network(x, t, d, context)
         return tuple(v[name] for name in ("shape", *LAYOUT))
+
+
+class TexturePrepareGraph(nn.Module):
+    """`CompactTexture.prepare` with a tuple as its answer."""
+
+    def __init__(self, network: CompactTexture) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, coarse: Tensor, grid: Tensor, seen: Tensor, numbers: Tensor, picture: Tensor
+    ) -> tuple[Tensor, ...]:
+        """In the order of TextureContext."""
+        context = self.network.prepare(coarse, grid, seen, numbers, picture)
+        return (*context[:4], context.kv.permute(BATCH_FIRST))
+
+
+class TextureStepGraph(nn.Module):
+    """`CompactTexture.forward` with plain arguments."""
+
+    def __init__(self, network: CompactTexture) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        distance: Tensor,
+        colour: Tensor,
+        t: Tensor,
+        d: Tensor,
+        volume: Tensor,
+        fine: Tensor,
+        seen: Tensor,
+        numbers: Tensor,
+        kv: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Velocities of distance and colour."""
+        context = TextureContext(volume, fine, seen, numbers, kv.permute(BATCH_THIRD))
+        v = self.network({"distance": distance, "colour": colour}, t, d, context)
+        return v["distance"], v["colour"]
 
 
 def export_geometry(network: CompactGeometry, folder: Path) -> dict[str, str]:
@@ -87,6 +130,35 @@ def export_geometry(network: CompactGeometry, folder: Path) -> dict[str, str]:
         tuple(f"v_{name}" for name in ("shape", *LAYOUT)),
     )
     return {"geometry_prepare": "geometry_prepare.onnx", "geometry_step": "geometry_step.onnx"}
+
+
+def export_texture(network: CompactTexture, folder: Path) -> dict[str, str]:
+    """Write texture_prepare.onnx and texture_step.onnx; returns graph name -> file name."""
+    network = network.eval()
+    c = network.config
+    grid = [c.coarse] * 3
+    condition = (
+        torch.zeros(2, 1, *grid),
+        torch.zeros(2, c.condition, *grid),
+        torch.zeros(2, 4, *grid),
+        torch.zeros(2, c.condition_globals),
+        torch.zeros(2, c.picture.channels, c.picture.pixels, c.picture.pixels),
+    )
+    prepare = TexturePrepareGraph(network)
+    with torch.no_grad():
+        context = prepare(*condition)
+    names = ("volume", "fine", "nearest", "embedded", "kv")
+    given = ("coarse", "grid", "seen", "numbers", "picture")
+    write_graph(prepare, condition, folder / "texture_prepare.onnx", given, names)
+    latents = (torch.zeros(2, 1, *[c.fine] * 3), torch.zeros(2, 3, *grid), torch.zeros(2), torch.zeros(2))
+    write_graph(
+        TextureStepGraph(network),
+        (*latents, *context),
+        folder / "texture_step.onnx",
+        ("distance", "colour", "t", "d", *names),
+        ("v_distance", "v_colour"),
+    )
+    return {"texture_prepare": "texture_prepare.onnx", "texture_step": "texture_step.onnx"}
 
 
 def write_graph(

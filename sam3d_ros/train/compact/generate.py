@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sam3d_ros.train.compact.examples import example, prepare
+from sam3d_ros.compact.ask import ask
+from sam3d_ros.compact.picture import PIXELS
+from sam3d_ros.train.compact.examples import example
 from sam3d_ros.train.compact.objects import ObjectStream
 from sam3d_ros.train.compact.scenes import looks
 from sam3d_ros.train.compact.store import pack, pack_looks, pack_object, save
@@ -21,10 +23,12 @@ def generate(
     stop: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
+    pixels: int = PIXELS,
 ) -> None:
     """Scenes first, first + step, ... below stop, each a pure function of its number; those that exist are skipped.
 
-    progress(scene, examples in it) is called after each; what it raises stops the work.
+    side: samples per side of the grids; pixels: of the pictures. progress(scene, examples in it) is called after each;
+    what it raises stops the work.
     """
     for scene in range(first, stop, step):
         path = folder / "scenes" / f"{scene:06d}.npz"
@@ -33,12 +37,12 @@ def generate(
         examples, kept = [], []
         for look in looks(stream, scene, seed):
             try:
-                made = example(look, side)
+                question = ask(look.view, look.frame, side, pixels)
             except InputError:
-                continue  # fewer points than a solid needs
-            if made is not None:
+                continue  # fewer points than a solid needs, or no support
+            if (made := example(look, question)) is not None:
                 examples.append(made)
-                kept.append((look, prepare(look)))
+                kept.append((look, question))
         for thing in {look.thing.number: look.thing for look, _ in kept}.values():
             target = folder / "objects" / f"{thing.number:06d}.npz"
             if not target.exists():

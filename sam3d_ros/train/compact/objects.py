@@ -61,4 +61,6 @@ class ObjectStream:
             if source.name in self.plain:
                 model = dress(model, rng)
             return TrainingObject(number, model, distance_volume(model.mesh, number))
-        raise InputError(f"20 draws from {', '.join(s.name for s, _, _ in self.sources)} gave no usable object")
+        raise InputError(
+            f"20 draws from {', '.join(s.name for s, _, _ in self.sources)} gave no usable object"
+        )

@@ -67,7 +67,7 @@ def looks(stream: ObjectStream, scene: int, seed: int) -> Iterator[Look]:
         units = sense(picture, camera, rng, _sensor(camera, rng))
         depth_m = np.where(units > 0, units * np.float32(1e-3), np.float32(np.nan)).astype(np.float32)
         frame = Frame(picture.rgb, points_from_depth(depth_m, camera), camera)
-        scout = Camera(*(n // 4 for n in (camera.width, camera.height)), *(f / 4 for f in camera.K[[0, 1, 0, 1], [0, 1, 2, 2]]))
+        scout = _quarter(camera)
         whole = renderer.silhouettes(scout, T_world_cam)
         masks = [_rough(picture.labels == p.label, rng) for p in placed]
         support = find_support(frame.points_cam, np.logical_or.reduce(masks), None)
@@ -90,11 +90,19 @@ def _camera(rng: np.random.Generator) -> Camera:
     return Camera(width, 3 * width // 4, focal, focal, (width - 1) / 2, (3 * width // 4 - 1) / 2)
 
 
+def _quarter(camera: Camera) -> Camera:
+    """The same view in a picture of a quarter of the size, to see how much of a thing is hidden."""
+    fx, fy, cx, cy = (value / 4 for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    return Camera(camera.width // 4, camera.height // 4, fx, fy, cx, cy)
+
+
 def _sensor(camera: Camera, rng: np.random.Generator) -> DepthSensor:
     """A depth camera of 640 pixels whose picture was made smaller: its errors in pixels shrink with it."""
     zoom = camera.width / WIDTHS[0][0]
     return DepthSensor(
-        subpixel=zoom * float(rng.uniform(0.05, 0.12)), lateral_px=0.8 * zoom, correlation_px=max(1.2 * zoom, 0.4)
+        subpixel=zoom * float(rng.uniform(0.05, 0.12)),
+        lateral_px=0.8 * zoom,
+        correlation_px=max(1.2 * zoom, 0.4),
     )
 
 

@@ -1,7 +1,8 @@
 """Training examples on disk, one file per scene, and the objects they show.
 
     scenes/000012.npz      every example of scene 12, grids and pictures as int8
-    looks/000012.npz       what the second stage needs of the same looks: crops, poses, boxes
+    looks/000012.npz       the same looks: crops, points, poses, boxes
+    fine/000012.npz        what the second stage learns from them, made by `fine.py`
     objects/000031.npz     mesh and distance volume of object 31
 
 Files appear under their name only when they are complete.
@@ -17,14 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sam3d_ros.compact.ask import Question
 from sam3d_ros.data.distance import DistanceVolume
 from sam3d_ros.mesh.surface import Grid
-from sam3d_ros.train.compact.examples import Prepared
 from sam3d_ros.train.compact.objects import TrainingObject
 from sam3d_ros.train.compact.scenes import Look
 from sam3d_ros.types import Float, Mesh
 
-QUANTISED = ("grid", "picture", "shape")
+Arrays = dict[str, NDArray[Any]]
+QUANTISED = ("grid", "picture", "shape", "fine", "seen", "colour")
 """Arrays in -1 .. 1 that are stored as int8 in steps of 1 / 127."""
 
 
@@ -37,11 +39,12 @@ def pack(examples: Sequence[Mapping[str, Float]]) -> dict[str, NDArray[Any]]:
     }
 
 
-def pack_looks(items: Sequence[tuple[Look, Prepared]]) -> dict[str, NDArray[Any]]:
-    """What `unpack_look` turns back: crops of different sizes end to end, everything else stacked."""
+def pack_looks(items: Sequence[tuple[Look, Question]]) -> dict[str, NDArray[Any]]:
+    """Crops and point clouds of different sizes end to end, `shape` (N, 3) says how large each is (rows, columns,
+    points); everything else stacked. Poses and boxes as in Look and Question."""
     arrays: dict[str, list[Any]] = {}
-    for look, prepared in items:
-        seen, camera = prepared.seen, look.frame.camera
+    for look, question in items:
+        seen, camera = question.seen, look.frame.camera
         rows, columns = seen.depth.shape
         window = np.s_[seen.y0 : seen.y0 + rows, seen.x0 : seen.x0 + columns]
         assert look.frame.rgb is not None
@@ -50,19 +53,20 @@ def pack_looks(items: Sequence[tuple[Look, Prepared]]) -> dict[str, NDArray[Any]
             "depth": look.frame.points_cam[window][..., 2].ravel(),
             "mask": seen.mask.ravel(),
             "points": look.view.points_cam,
+            "colors": look.view.colors,
             "shape": np.array([rows, columns, len(look.view.points_cam)]),
             "camera": np.array([camera.fx, camera.fy, camera.cx - seen.x0, camera.cy - seen.y0]),
             "T_cam_view": look.view.T_cam_view,
             "T_cam_obj": look.T_cam_obj,
             "up": look.view.support.up_cam,
             "offset": np.nan if look.view.support.offset is None else look.view.support.offset,
-            "box": np.stack([prepared.box.low, prepared.box.size]),
+            "box": np.stack([question.box.low, question.box.size]),
             "thing": look.thing.number,
             "visible": look.visible,
         }
         for name, value in entry.items():
             arrays.setdefault(name, []).append(value)
-    flat = ("rgb", "depth", "mask", "points")
+    flat = ("rgb", "depth", "mask", "points", "colors")
     return {n: np.concatenate(v) if n in flat else np.stack(v) for n, v in arrays.items()}
 
 
@@ -92,6 +96,15 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write `arrays` as a file that is there completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # its `allow_pickle` is no array
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Arrays:
+    """The arrays of one file; nothing in it is executed."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

@@ -1,0 +1,80 @@
+"""What the compact texture & refinement model is asked to predict, given what the trained geometry model says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sam3d_ros.model.compact.config import LAYOUT
+from sam3d_ros.model.compact.geometry import CompactGeometry
+from sam3d_ros.model.compact.texture import CompactTexture
+from sam3d_ros.train.compact.fine import NEAR
+from sam3d_ros.train.compact.geometry_loss import hidden, shape_error
+from sam3d_ros.train.compact.task import Task, stage_loss
+from sam3d_ros.train.losses import Predict
+from sam3d_ros.train.stages import Stage
+from sam3d_ros.train.terms import Latents
+
+
+def texture_loss(
+    stage: Stage,
+    network: CompactTexture,
+    geometry: CompactGeometry,
+    batch: Mapping[str, Tensor],
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Weighted terms by name, their sum is minimised. `geometry` is frozen: its one-step answer is the coarse shape.
+
+    batch: as for the geometry model, with fine (B, F, F, F), seen (B, 4, G, G, G) and colour (B, 3, G, G, G).
+    """
+    picture = hidden(batch["picture"], stage.p_uncond, generator)
+    coarse = first_answer(geometry, batch, picture, generator)
+    return stage_loss(stage, texture_task(stage.weights, network, batch, coarse, picture), generator)
+
+
+def texture_task(
+    weights: Mapping[str, float],
+    network: CompactTexture,
+    batch: Mapping[str, Tensor],
+    coarse: Tensor,
+    picture: Tensor,
+) -> Task:
+    """The network under the conditions of a batch, given the coarse shape (B, 1, G, G, G)."""
+    gain = network.config.gain
+
+    def seeing(picture: Tensor) -> Predict:
+        context = network.prepare(coarse, batch["grid"], batch["seen"], batch["globals"], picture)
+        return lambda x, t, d: network.clean(x, t, d, context)
+
+    def error(answer: Latents, truth: Latents, weight: Tensor) -> dict[str, Tensor]:
+        near = (batch["shape"].abs() < NEAR).float()[:, None]
+        off = ((answer["colour"] - truth["colour"]) / gain).abs() * near
+        each = {
+            "distance": shape_error(answer["distance"] / gain, truth["distance"] / gain),
+            "colour": off.sum(dim=(1, 2, 3, 4)) / (3 * near.sum(dim=(1, 2, 3, 4)) + 1),
+        }
+        return {name: weights.get(name, 0.0) * (weight * value).mean() for name, value in each.items()}
+
+    return Task(
+        {"distance": gain * batch["fine"][:, None], "colour": gain * batch["colour"]},
+        seeing(picture),
+        lambda x, t, d: seeing(torch.zeros_like(picture))(x, t, d),
+        error,
+    )
+
+
+@torch.no_grad()
+def first_answer(
+    geometry: CompactGeometry, batch: Mapping[str, Tensor], picture: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Coarse distances (B, 1, G, G, G) of one step from noise, cut off at -1 and 1."""
+    size, side, device = len(picture), geometry.config.grid, picture.device
+    context = geometry.prepare(batch["grid"], picture, batch["globals"])
+    noise = {"shape": torch.randn(size, 1, side, side, side, generator=generator, device=device)}
+    for name, channels in LAYOUT.items():
+        noise[name] = torch.randn(size, 1, channels, generator=generator, device=device)
+    zero = torch.zeros(size, device=device)
+    answer = geometry.clean(noise, zero, zero, context)["shape"] / geometry.config.shape_gain
+    return answer.clamp(-1, 1)

@@ -1,0 +1,110 @@
+"""The exported graphs and the bundle answer as the torch networks do."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from looks import ASIDE, frame_of, views_of
+from safetensors.torch import load_file
+from scenes import box_scene
+from small_compact import GEOMETRY, batch, examples
+
+from sam3d_ros.compact.ask import Question, ask, stacked
+from sam3d_ros.compact.model import ORDER, TEXTURE_ORDER, CompactModel
+from sam3d_ros.model.compact.config import LAYOUT
+from sam3d_ros.model.compact.geometry import CompactGeometry
+from sam3d_ros.model.compact.texture import CompactTexture
+from sam3d_ros.runtime.bundle import Bundle, read_bundle
+from sam3d_ros.runtime.onnxruntime_backend import OnnxRuntimeBackend
+
+Networks = tuple[CompactGeometry, CompactTexture]
+Arrays = dict[str, np.ndarray]
+
+
+def run(bundle: Bundle, name: str, inputs: Arrays) -> Arrays:
+    session = onnxruntime.InferenceSession(
+        str(bundle.folder / f"{name}.onnx"), providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, inputs), strict=True))
+
+
+def close(graph: Arrays, torch_answer: dict[str, torch.Tensor]) -> None:
+    for name, value in torch_answer.items():
+        np.testing.assert_allclose(graph[f"v_{name}"], value.numpy(), rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_both_stages_equal_torch(bundle: Bundle, networks: Networks, size: int) -> None:
+    geometry, texture = networks
+    one = batch(examples(size, seed=size, fine=True))
+    generator = torch.Generator().manual_seed(size)
+    t, d = torch.rand(size, generator=generator) * 900, torch.full((size,), 250.0)
+    shape = torch.randn(size, 1, 16, 16, 16, generator=generator)
+    x = {"shape": shape, **{n: torch.randn(size, 1, c, generator=generator) for n, c in LAYOUT.items()}}
+    inputs = {"grid": one["grid"], "picture": one["picture"], "numbers": one["globals"]}
+    numpy_inputs = {n: v.numpy() for n, v in inputs.items()}
+    times = {"t": t.numpy(), "d": d.numpy()}
+    with torch.no_grad():
+        context = run(bundle, "geometry_prepare", numpy_inputs)
+        answer = run(bundle, "geometry_step", {n: v.numpy() for n, v in x.items()} | times | context)
+        close(answer, geometry(x, t, d, geometry.prepare(*inputs.values())))
+        coarse = one["shape"][:, None]
+        y = {
+            "distance": torch.randn(size, 1, 24, 24, 24, generator=generator),
+            "colour": torch.randn(size, 3, 16, 16, 16, generator=generator),
+        }
+        more = {"coarse": coarse.numpy(), "seen": one["seen"].numpy()}
+        context = run(bundle, "texture_prepare", numpy_inputs | more)
+        answer = run(bundle, "texture_step", {n: v.numpy() for n, v in y.items()} | times | context)
+        ready = texture.prepare(coarse, one["grid"], one["seen"], one["globals"], one["picture"])
+        close(answer, texture(y, t, d, ready))
+
+
+@pytest.fixture(scope="module")
+def questions() -> list[Question]:
+    scene = box_scene(boxes=ASIDE)
+    frame = frame_of(scene)
+    return [ask(view, frame, 16, 24) for view in views_of(frame, scene)]
+
+
+def test_a_bundle_answers_as_the_networks_it_was_made_of(
+    bundle: Bundle, networks: Networks, questions: list[Question]
+) -> None:
+    """Two even steps of Euler in torch, from the noise that the model draws."""
+    again = read_bundle(bundle.folder)
+    again.verify()
+    model = CompactModel(again, OnnxRuntimeBackend(device="cpu", threads=1))
+    shapes = model.shapes(questions)
+    geometry, _ = networks
+    inputs = [torch.from_numpy(value) for value in stacked(questions).values()]
+    with torch.no_grad():
+        context = geometry.prepare(*inputs)
+        for candidate in range(2):
+            noise = model._noise(0, candidate)
+            x = {n: torch.from_numpy(np.stack([noise[n]] * len(questions))) for n in ORDER}
+            for t in (0.0, 500.0):
+                v = geometry(x, torch.full((2,), t), torch.zeros(2), context)
+                x = {n: x[n] + 0.5 * v[n] for n in ORDER}
+            for i, made in enumerate(shapes):
+                expected = x["shape"][i, 0].numpy() / GEOMETRY.shape_gain
+                np.testing.assert_allclose(made.distance[candidate], expected, rtol=2e-3, atol=1e-3)
+                mean, std = (np.array(s["scale"]) for s in (GEOMETRY.layout_mean, GEOMETRY.layout_std))
+                scale = x["scale"][i, 0].numpy() * std + mean
+                np.testing.assert_allclose(made.layout["scale"][candidate], scale, rtol=2e-3, atol=1e-3)
+    refined = model.refine(questions, shapes)
+    assert [r.distance.shape for r in refined] == [(24, 24, 24)] * 2
+    assert [r.colour.shape for r in refined] == [(3, 16, 16, 16)] * 2
+    assert set(TEXTURE_ORDER) == {"distance", "colour"}
+
+
+def test_the_weights_of_a_bundle_are_those_of_the_networks(bundle: Bundle, networks: Networks) -> None:
+    """In half precision, for whoever trains on."""
+    for name, network in zip(("geometry", "texture"), networks, strict=True):
+        stored = load_file(bundle.folder / f"{name}.safetensors")
+        own = network.state_dict()
+        assert stored.keys() == own.keys()
+        for key, value in stored.items():
+            assert torch.allclose(value.float(), own[key], rtol=1e-3, atol=1e-6), key
