@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -77,7 +78,7 @@ def in_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, fl
 
 
 def torch_model(bundle: Bundle, threads: int) -> CompactModel | None:
-    """The same networks run by torch, None without torch."""
+    """The same first stage run by torch, None without torch."""
     if importlib.util.find_spec("torch") is None:
         return None
     import torch
@@ -92,12 +93,12 @@ def torch_model(bundle: Bundle, threads: int) -> CompactModel | None:
     network.load_state_dict({k: torch.from_numpy(v) for k, v in bundle.tensors("geometry").items()})
     network.eval()
     graphs = {"geometry_prepare": PrepareGraph(network), "geometry_step": StepGraph(network)}
-    return CompactModel(bundle, TorchBackend(graphs))
+    return CompactModel(replace(bundle, graphs={n: bundle.graphs[n] for n in graphs}), TorchBackend(graphs))
 
 
 def networks(console: Console, bundle: Bundle, frame: Frame, masks: list[Mask], rounds: int) -> None:
     """The networks alone, without the arrays around them."""
-    table = Table(title="networks of one frame, ms (all steps)")
+    table = Table(title="first stage of one frame, networks alone, ms (all steps)")
     headings = (
         "threads",
         "one object",
@@ -150,7 +151,7 @@ def stages(console: Console, model: str, frame: Frame, masks: list[Mask], rounds
     for heading in ("method", *STAGES, "first phase", "second phase"):
         table.add_column(heading, justify="right")
     for name in runs:
-        per_stage = [f"{1e3 * np.median(spent[name][stage]):.0f}" for stage in STAGES]
+        per_stage = [f"{1e3 * np.median(v):.0f}" if (v := spent[name][stage]) else "-" for stage in STAGES]
         per_phase = [f"{1e3 * v:.0f}" for v in np.median(phases[name][1:], axis=0)]
         table.add_row(name, *per_stage, *per_phase)
     console.print(table)

@@ -257,12 +257,15 @@ class Reconstructor:
                 first = replace(
                     first,
                     mesh=better.mesh,
+                    size_m=np.ptp(better.mesh.vertices.astype(np.float64), axis=0),
                     fit=better.fit,
                     confidence=better.confidence,
                     watertight=is_watertight(better.mesh),
                 )
             except (InputError, MeshError) as error:
                 refined = str(error)
+            except Exception as error:  # its pose is out already: the first mesh stands
+                refined = f"{type(error).__name__}: {error}"
         if isinstance(refined, str):
             first = replace(first, note=f"first mesh only: {refined}")
 

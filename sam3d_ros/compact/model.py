@@ -110,13 +110,14 @@ class CompactModel:
                 for name, entry in entries.items()
             }
             self.sampling = sampling or Sampling(**settings["sampling"])
+            self.refines = "texture_step" in bundle.graphs
+            if self.refines:
+                self._fine, self._texture_gain = int(settings["fine"]), float(settings["texture_gain"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{bundle.folder}: not a compact model: {error!r} in its settings") from error
         self._prepare = backend.load(bundle.graph("geometry_prepare"))
         self._step = backend.load(bundle.graph("geometry_step"))
-        self.refines = "texture_step" in bundle.graphs
         if self.refines:
-            self._fine, self._texture_gain = int(settings["fine"]), float(settings["texture_gain"])
             self._texture_prepare = backend.load(bundle.graph("texture_prepare"))
             self._texture_step = backend.load(bundle.graph("texture_step"))
 

@@ -37,7 +37,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, tiny_compact: Path) -> Iterato
     own = Probe("model_probe", namespace="/model")
     folder = tmp_path_factory.mktemp("model_node")
     model = ("-p", "method:=compact", "-p", f"model:={tiny_compact}", "-p", "threads:=1")
-    files = ("-p", f"mesh_dir:={folder}/meshes")
+    files = ("-p", f"mesh_dir:={folder}/meshes", "-p", "tracking.memory_s:=60.0")
     with NodeProcess(
         "reconstruction_node", folder, "-r", "__ns:=/model", *FAST_REPORTS, *model, *files
     ) as process:
