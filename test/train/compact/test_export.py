@@ -19,6 +19,8 @@ from sam3d_ros.model.compact.texture import CompactTexture
 from sam3d_ros.runtime.bundle import Bundle, read_bundle
 from sam3d_ros.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
+# The exporter takes its time for four graphs, once.
+pytestmark = pytest.mark.timeout(600)
 Networks = tuple[CompactGeometry, CompactTexture]
 Arrays = dict[str, np.ndarray]
 

@@ -35,6 +35,7 @@ def run(out: Path, data: Path, stage: str, *more: str) -> int:
     return dispatch(["train", stage, "--config", "nano", *options])
 
 
+@pytest.mark.timeout(600)
 def test_every_stage_trains_from_the_command_line(
     tmp_path: Path, scene_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +105,7 @@ def test_data_are_asked_for() -> None:
         compact_recipe(NANO, NANO_TEXTURE).batches(STAGES["geometry-pre"], Data((), 4, 0, 0))
 
 
+@pytest.mark.timeout(600)  # fifteen seconds of a core; a busy machine has less of it
 def test_four_solids_are_learned_by_heart(tmp_path: Path) -> None:
     """From evidence of their near halves, in 4 steps from noise, with the real stages: flow matching, then shortcuts.
 
