@@ -166,9 +166,9 @@ class Fit:
 class Reconstruction:
     """One object: mesh in the object frame (m), pose and size.
 
-    T_cam_obj: (4, 4) float64, object to optical frame, no scale. size_m: (3,) full extents along the object axes, the
-    box is centred on the object's origin (a refined mesh keeps the frame of the first one: to part of a cell). method: which one made it; note: why not the one that was asked for.
-    seconds: wall time per stage.
+    T_cam_obj: (4, 4) float64, object to optical frame, no scale. size_m: (3,) full extents along the object axes; the
+    box is centred on the object's origin, but for part of a cell where a finer mesh keeps the frame of the first one.
+    method: which one made it; note: why not the one that was asked for. seconds: wall time per stage.
     """
 
     mask: Mask
