@@ -15,14 +15,13 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from sam3d_ros.compact.model import Refined
 from sam3d_ros.mesh.check import MeshError, is_watertight
 from sam3d_ros.mesh.colour import colour
 from sam3d_ros.methods.answer import Answer, Asked
 from sam3d_ros.methods.choose import Chosen, choose
 from sam3d_ros.methods.complete import complete
 from sam3d_ros.methods.learned import BATCH, ask_model
-from sam3d_ros.methods.refined import finer, refine_all
+from sam3d_ros.methods.refined import Second, finer, refine_all
 from sam3d_ros.methods.settings import Settings
 from sam3d_ros.methods.steps import Cancel, Progress, Steps, timed
 from sam3d_ros.perception.masks import check_mask
@@ -147,10 +146,10 @@ class Reconstructor:
             results.append(self._coloured(located.frame, entry, refined.get(i)))
         return results
 
-    def _refine(self, located: Located) -> dict[int, Refined | str]:
+    def _refine(self, located: Located) -> dict[int, Second]:
         """The second stage's answers by position, in batches; none for objects of a classical method."""
         model = self.chosen.model
-        answers: dict[int, Refined | str] = {}
+        answers: dict[int, Second] = {}
         if model is None or not model.refines:
             return answers
         found = {i: e for i, e in enumerate(located.entries) if isinstance(e, Found) and e.answer.asked}
@@ -247,13 +246,13 @@ class Reconstructor:
         )
         return Found(view, found, first, seconds)
 
-    def _coloured(self, frame: Frame, found: Found, refined: Refined | str | None) -> Reconstruction:
+    def _coloured(self, frame: Frame, found: Found, second: Second | None) -> Reconstruction:
         view, first, seconds = found.view, found.first, found.seconds
-        if isinstance(refined, Refined):
+        if second is not None:
             try:
                 with timed(seconds, "refine"):
                     level, most = self.chosen.sampling.fine_level, self.settings.max_faces
-                    better = finer(refined, level, found.answer, view, frame, most)
+                    better = finer(second, level, found.answer, view, frame, most)
                 first = replace(
                     first,
                     mesh=better.mesh,
@@ -263,12 +262,9 @@ class Reconstructor:
                     watertight=is_watertight(better.mesh),
                 )
             except (InputError, MeshError) as error:
-                refined = str(error)
+                first = replace(first, note=f"first mesh only: {error}")
             except Exception as error:  # its pose is out already: the first mesh stands
-                refined = f"{type(error).__name__}: {error}"
-        if isinstance(refined, str):
-            first = replace(first, note=f"first mesh only: {refined}")
-
+                first = replace(first, note=f"first mesh only: {type(error).__name__}: {error}")
         with timed(seconds, "colour"):
             mesh = self._guarded(
                 view.mask, colour, first.mesh, first.T_cam_obj, frame.rgb, view.mask, view.roi, frame.camera

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.refine.fit import confidence, fit_of
 from sam3d_ros.types import Cancelled, Fit, Frame, InputError, Mesh, ObjectView
 
+Second: TypeAlias = Refined | str
+"""The second stage's answer about an object, or why there is none."""
 WORSE = 0.05
 """A finer mesh whose confidence is lower than the first one's by more than this is not used."""
 
@@ -33,7 +36,7 @@ def refine_all(
     sampling: Sampling,
     asked: Sequence[Asked],
     should_stop: Callable[[], bool] | None = None,
-) -> list[Refined | str]:
+) -> list[Second]:
     """The second stage's answer per object, or why there is none. Raises Cancelled between two steps of the flow."""
     try:
         return list(
@@ -46,13 +49,15 @@ def refine_all(
 
 
 def finer(
-    refined: Refined, level: float, first: Answer, view: ObjectView, frame: Frame, max_faces: int
+    second: Second, level: float, first: Answer, view: ObjectView, frame: Frame, max_faces: int
 ) -> Finer:
-    """The finer mesh in the frame of the first answer. Raises MeshError where it has no inside, InputError where it
-    explains the view clearly worse than the first."""
-    reduced, _ = simplify(check(refined.mesh(level)), max_faces)
+    """The finer mesh in the frame of the first answer. Raises MeshError where it has no inside, InputError where there
+    is none or it explains the view clearly worse than the first."""
+    if isinstance(second, str):
+        raise InputError(second)
+    reduced, _ = simplify(check(second.mesh(level)), max_faces)
     T_obj_view = inverse(first.T_cam_obj) @ view.T_cam_view
-    colors = refined.colors_at(reduced.vertices)
+    colors = second.colors_at(reduced.vertices)
     vertices = apply(T_obj_view, reduced.vertices.astype(np.float64)).astype(np.float32)
     mesh = Mesh(vertices, reduced.faces, colors)
     fit = fit_of(mesh, first.T_cam_obj, view, frame)
