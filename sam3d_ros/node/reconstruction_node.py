@@ -10,6 +10,7 @@ on the worker's thread. A frame passes through inputs.py, worker.py, processing.
 from __future__ import annotations
 
 import functools
+import gc
 import signal
 import threading
 import time
@@ -150,6 +151,8 @@ class ReconstructionNode(LifecycleNode):
             if part:
                 part.close()
         self._goals = self._offered = self._processor = self._outputs = self._tf = None
+        # Callbacks of rclpy's entities go round in circles; what they hold, the model's memory and threads, goes now.
+        gc.collect()
 
     # ---- what the parts ask of the node ----------------------------------------------------------------------------
 
