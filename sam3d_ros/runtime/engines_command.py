@@ -232,7 +232,7 @@ def _each(bundle: Bundle, backend: str, threads: int, one: Callable[[Backend, Gr
 
 def run(arguments: list[str]) -> int:
     """`sam3d engines ...`; returns the exit code: 0 done, 1 a graph failed, 2 it cannot be done, 130 stopped."""
-    commands = {
+    commands: dict[str, Callable[..., int]] = {
         "export": export,
         "build": build,
         "check": check,
@@ -241,7 +241,7 @@ def run(arguments: list[str]) -> int:
         "prune": prune,
     }
     try:
-        code = tyro.extras.subcommand_cli_from_dict(
+        code: int | None = tyro.extras.subcommand_cli_from_dict(
             commands,
             prog="sam3d engines",
             description="Graphs and TensorRT plans on this machine.",
