@@ -1,10 +1,10 @@
 """The compact model on this CPU: two objects at once or one after the other, threads, torch, and in the node.
 
-    PYTHONPATH=. .venv/bin/python benchmarks/compact.py [--model NAME|DIR] [--rounds 20] [--no-node]
+    PYTHONPATH=. .venv/bin/python benchmarks/compact.py [--model NAME|DIR] [--rounds 20] [--threads 1 2] [--no-node]
 
 A noisy synthetic table at 640x480 with two objects. Everything that is compared is measured in turns within one run, so
-that a busy machine is busy for all; ratios hold, milliseconds are those of this machine at this moment. The time of
-torch needs the bundle's weights and torch itself.
+that a busy machine is busy for all; ratios of CPU time hold, milliseconds are those of this moment. The time of torch
+needs the bundle's weights and torch itself.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ from sam3d_ros.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from sam3d_ros.types import Camera, Float, Frame, Mask, ObjectView, Reconstruction
 
 CAMERA = Camera(640, 480, 600.0, 600.0, 319.5, 239.5)
-THREADS = (1, 2)
 
 
 def look() -> tuple[Frame, list[Mask], Float]:
@@ -66,15 +65,15 @@ def questions_of(frame: Frame, masks: list[Mask], model: CompactModel) -> list[Q
     return [ask(view, frame, model.side, model.pixels) for view in views if isinstance(view, ObjectView)]
 
 
-def in_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each job; one round runs every job once, and the first one does not count."""
-    seconds: dict[str, list[float]] = defaultdict(list)
+def in_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, Float]:
+    """Median wall and CPU seconds (2,) of each job; one round runs every job once, and the first one does not count."""
+    seconds: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for _ in range(rounds + 1):
         for name, job in jobs.items():
-            start = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             job()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
+            seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {name: np.median(values[1:], axis=0) for name, values in seconds.items()}
 
 
 def torch_model(bundle: Bundle, threads: int) -> CompactModel | None:
@@ -96,21 +95,17 @@ def torch_model(bundle: Bundle, threads: int) -> CompactModel | None:
     return CompactModel(replace(bundle, graphs={n: bundle.graphs[n] for n in graphs}), TorchBackend(graphs))
 
 
-def networks(console: Console, bundle: Bundle, frame: Frame, masks: list[Mask], rounds: int) -> None:
+def networks(
+    console: Console, bundle: Bundle, frame: Frame, masks: list[Mask], rounds: int, counts: list[int]
+) -> None:
     """The networks alone, without the arrays around them."""
-    table = Table(title="first stage of one frame, networks alone, ms (all steps)")
+    table = Table(title="first stage of one frame, networks alone, ms of wall / CPU; ratios of CPU")
     headings = (
-        "threads",
-        "one object",
-        "twice one",
-        "two at once",
-        "ratio",
-        "torch, two at once",
-        "ratio to torch",
-    )
+        "threads", "one object", "twice one", "two at once", "torch, two", "twice one / two", "torch / ours",
+    )  # fmt: skip
     for heading in headings:
         table.add_column(heading, justify="right")
-    for threads in THREADS:
+    for threads in counts:
         model = CompactModel(bundle, OnnxRuntimeBackend(threads))
         both = questions_of(frame, masks, model)
         jobs: dict[str, Callable[[], object]] = {
@@ -121,16 +116,20 @@ def networks(console: Console, bundle: Bundle, frame: Frame, masks: list[Mask], 
         if eager := torch_model(bundle, threads):
             jobs["torch"] = lambda eager=eager, both=both: eager.shapes(both)  # type: ignore[misc]
         t = in_turns(jobs, rounds)
-        cells = [f"{1e3 * t[name]:.0f}" for name in ("one", "twice", "both")]
-        beside = [f"{1e3 * t['torch']:.0f}", f"{t['torch'] / t['both']:.2f}"] if "torch" in t else ["-", "-"]
-        table.add_row(str(threads), *cells, f"{t['twice'] / t['both']:.2f}", *beside)
+        names = ("one", "twice", "both", *(("torch",) if "torch" in t else ()))
+        cells = [f"{1e3 * t[name][0]:.0f} / {1e3 * t[name][1]:.0f}" for name in names]
+        beside = f"{t['torch'][1] / t['both'][1]:.2f}" if "torch" in t else "-"
+        ratios = [f"{t['twice'][1] / t['both'][1]:.2f}", beside]
+        table.add_row(str(threads), *cells, *([] if "torch" in t else ["-"]), *ratios)
     console.print(table)
 
 
-def stages(console: Console, model: str, frame: Frame, masks: list[Mask], rounds: int) -> None:
+def stages(
+    console: Console, model: str, frame: Frame, masks: list[Mask], rounds: int, counts: list[int]
+) -> None:
     """The whole pipeline per object, by stage, beside the classical method."""
     runs = {
-        **{f"compact, {n} threads": Settings(method="compact", model=model, threads=n) for n in THREADS},
+        **{f"compact, {n} threads": Settings(method="compact", model=model, threads=n) for n in counts},
         "extrude": Settings(method="extrude"),
     }
     made = {name: Reconstructor(settings) for name, settings in runs.items()}
@@ -219,6 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--no-node", action="store_true")
     args = parser.parse_args()
     cv2.setNumThreads(1)
@@ -228,8 +228,8 @@ def main() -> None:
     console.print(
         f"{bundle.about.name} {bundle.about.version}, {bundle.bytes / 1e6:.1f} MB; {os.cpu_count()} cores"
     )
-    networks(console, bundle, frame, masks, args.rounds)
-    stages(console, args.model, frame, masks, args.rounds)
+    networks(console, bundle, frame, masks, args.rounds, args.threads)
+    stages(console, args.model, frame, masks, args.rounds, args.threads)
     if not args.no_node:
         node(console, args.model, frame, masks, depth, args.rounds)
 
