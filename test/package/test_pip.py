@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Used where they are installed, never needed to start. shape_msgs comes with moveit_msgs.
-OPTIONAL = {"torch", "xformers", "open3d", "onnxruntime", "tensorrt", "ray"}
+OPTIONAL = {"torch", "xformers", "open3d", "onnxruntime", "tensorrt", "cuda", "ray"}
 OPTIONAL |= {"ament_index_python", "tf2_ros", "vision_msgs", "moveit_msgs", "shape_msgs"}
 Checkout = Callable[[Path], Path]
 
