@@ -192,4 +192,6 @@ def published_batch(network: Any, geometry: bool) -> Batch:
             return Batch(latents, {}, inputs)
     toy_batch = ToyBatches(texture=True, pairs=False, size=1)(0)
     tables = type(toy_batch.beside)(*(t if t is None else t.to("meta") for t in toy_batch.beside))
-    return Batch({"slat": toy_batch.latents["slat"].to("meta")}, {}, inputs, beside=tables)
+    slat = {"slat": toy_batch.latents["slat"].to("meta")}
+    # Without values nobody can count whose rows they are: all are the one sample's.
+    return Batch(slat, {}, inputs, owner=torch.zeros(1, dtype=torch.int64), beside=tables)
