@@ -46,19 +46,18 @@ class Evidence:
         mask's outline; a point behind something nearer, behind a large hole of the depth image or out of the
         picture may be solid and gets +inf.
         """
+        return self.look_up(points)[0]
+
+    def look_up(self, points: Float) -> tuple[Float, Bool]:
+        """For points (N, 3): their `clearance`, and (N,) bool whether the pixel that looks at them is the object's."""
         z, pixel, known = self._pixels(points)
         behind = np.where(known, z - self.depth.ravel()[pixel], np.nan)
         error = tolerance(z)
         outside = np.maximum(behind - error, -self.gap.ravel()[pixel] * z / self.frame.camera.fx)
         outside = np.where(behind < error, outside, np.inf)
-        value = np.where(self.mask.ravel()[pixel], behind, outside)
-        return np.where(np.isnan(value), np.inf, value).astype(np.float32)
-
-    def inside_mask(self, points: Float) -> Bool:
-        """(N,) bool for points (N, 3): whether the pixel that looks at them belongs to the object."""
-        _, pixel, known = self._pixels(points)
-        inside: Bool = known & self.mask.ravel()[pixel]
-        return inside
+        own = self.mask.ravel()[pixel]
+        value = np.where(own, behind, outside)
+        return np.where(np.isnan(value), np.inf, value).astype(np.float32), known & own
 
     def _pixels(self, points: Float) -> tuple[Float, Int, Bool]:
         """For points (N, 3): depth m, number of the pixel in the crop that looks at them (0 where there is none),

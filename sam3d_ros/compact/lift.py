@@ -43,7 +43,7 @@ def lift(seen: Evidence, box: ObjectBox, side: int) -> Float:
     (`extrude`); height: 0 on the support, 1 at the top of the box; silhouette: 1 inside the mask, -1 outside.
     """
     grid = box.grid(side)
-    metres = seen.clearance(grid.points())
+    metres, own = seen.look_up(grid.points())
     known = np.isfinite(metres)
     cell = np.float32(np.cbrt(np.prod(grid.spacing)))
     clearance = np.clip(np.where(known, metres, np.inf) / (TRUNCATION * cell), -1, 1)
@@ -56,7 +56,7 @@ def lift(seen: Evidence, box: ObjectBox, side: int) -> Float:
             near_surface(seen.points, grid),
             cells_of(standing, grid),
             np.clip(height, -1, 1),
-            np.where(seen.inside_mask(grid.points()), 1, -1).reshape(grid.shape),
+            np.where(own, 1, -1).reshape(grid.shape),
         ]
     ).astype(np.float32)
 

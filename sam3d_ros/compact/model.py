@@ -22,7 +22,8 @@ from sam3d_ros.runtime.bundle import Bundle
 from sam3d_ros.types import Float, InputError, Mesh, UInt8
 
 ORDER = ("shape", "rotation", "translation", "scale")
-"""Latents in the order in which noise is drawn and graphs name them."""
+TEXTURE_ORDER = ("distance", "colour")
+"""Latents of the two stages in the order in which noise is drawn and graphs name them."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,6 @@ class Sampling:
             raise InputError("a sampling needs at least one step and one candidate")
         if self.pick not in ("mean", "best"):
             raise InputError(f"pick is mean or best, not {self.pick!r}")
-
-
-TEXTURE_ORDER = ("distance", "colour")
 
 
 @dataclass(frozen=True)
@@ -133,8 +131,8 @@ class CompactModel:
         s = sampling or self.sampling
         condition = arrays(self._prepare(stacked(list(questions))))
         context = {name: np.repeat(value, s.candidates, axis=0) for name, value in condition.items()}
-        noise = [self._noise(s.seed, i) for _ in questions for i in range(s.candidates)]
-        start = {name: np.stack([n[name] for n in noise]) for name in ORDER}
+        noise = [self._noise(s.seed, i) for i in range(s.candidates)]
+        start = {name: np.stack([n[name] for n in noise] * len(questions)) for name in ORDER}
         times = time_steps(s.steps, s.rescale)
         step = 1 / s.steps if s.shortcut else 0.0
         end = sample(_velocity(self._step, ORDER, context), start, times, step, should_stop=should_stop)
