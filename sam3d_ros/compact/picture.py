@@ -44,8 +44,7 @@ def picture(view: ObjectView, frame: Frame, box: ObjectBox, pixels: int = PIXELS
     if frame.rgb is None:
         rgb: Float = np.zeros((pixels, pixels, 3), np.float32)
     else:
-        smooth = cv2.INTER_AREA if zoom > 2 else cv2.INTER_LINEAR
-        rgb = warp(frame.rgb[window].astype(np.float32) / 127.5 - 1, smooth, 0.0)
+        rgb = warp(frame.rgb[window].astype(np.float32) / 127.5 - 1, cv2.INTER_LINEAR, 0.0)
     mask = warp(view.mask.pixels[window].astype(np.float32), cv2.INTER_LINEAR, 0.0)
     points = warp(np.ascontiguousarray(frame.points_cam[window], np.float32), cv2.INTER_NEAREST, np.nan)
     flat = points.reshape(-1, 3)

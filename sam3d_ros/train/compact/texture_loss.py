@@ -49,11 +49,9 @@ def texture_task(
         return lambda x, t, d: network.clean(x, t, d, context)
 
     def error(answer: Latents, truth: Latents, weight: Tensor) -> dict[str, Tensor]:
-        near = (batch["shape"].abs() < NEAR).float()[:, None]
-        off = ((answer["colour"] - truth["colour"]) / gain).abs() * near
         each = {
             "distance": shape_error(answer["distance"] / gain, truth["distance"] / gain),
-            "colour": off.sum(dim=(1, 2, 3, 4)) / (3 * near.sum(dim=(1, 2, 3, 4)) + 1),
+            "colour": colour_error(answer["colour"] / gain, truth["colour"] / gain, batch["shape"]),
         }
         return {name: weights.get(name, 0.0) * (weight * value).mean() for name, value in each.items()}
 
@@ -63,6 +61,13 @@ def texture_task(
         lambda x, t, d: seeing(torch.zeros_like(picture))(x, t, d),
         error,
     )
+
+
+def colour_error(colour: Tensor, truth: Tensor, shape: Tensor) -> Tensor:
+    """(B,) mean error of colours (B, 3, G, G, G) of -1 .. 1 where the true coarse distance (B, G, G, G) is near."""
+    near = (shape.abs() < NEAR).float()[:, None]
+    off = (colour - truth).abs() * near
+    return off.sum(dim=(1, 2, 3, 4)) / (3 * near.sum(dim=(1, 2, 3, 4)) + 1)
 
 
 @torch.no_grad()

@@ -14,12 +14,11 @@ from torch import Tensor
 from sam3d_ros.model.compact.geometry import COLUMN, CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
 from sam3d_ros.train.compact.batches import SceneBatches, count, unquantised
-from sam3d_ros.train.compact.fine import NEAR
 from sam3d_ros.train.compact.geometry_loss import geometry_task, shape_error
 from sam3d_ros.train.compact.preference_loss import overlap
 from sam3d_ros.train.compact.store import Arrays, load
 from sam3d_ros.train.compact.task import sampled
-from sam3d_ros.train.compact.texture_loss import first_answer, texture_task
+from sam3d_ros.train.compact.texture_loss import colour_error, first_answer, texture_task
 from sam3d_ros.train.stages import Stage
 
 EXAMPLES = 192
@@ -88,8 +87,7 @@ def texture_numbers(
     generator = seeded(network)
 
     def note(name: str, distance: Tensor, colour: Tensor) -> None:
-        near = (batch["shape"].abs() < NEAR).float()[:, None]
-        off = ((colour - batch["colour"]).abs() * near).flatten(1).sum(1) / (3 * near.flatten(1).sum(1) + 1)
+        off = colour_error(colour, batch["colour"], batch["shape"])
         numbers.setdefault(f"iou_{name}", []).append(overlap(distance[:, 0], batch["fine"]))
         numbers.setdefault(f"colour_{name}", []).append(off)
 
