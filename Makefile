@@ -18,9 +18,10 @@ build:
 demo: build
 	@$(VENV)/bin/sam3d demo --out $(OUT)
 
+# One worker per core, a thread each, a file of tests at a time.
 test:
 	@$(BOOTSTRAP) --extra test --extra data --extra model --extra train --extra engines
-	@$(VENV)/bin/pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint:
 	@$(BOOTSTRAP) --extra lint --extra data --extra model --extra train
