@@ -14,6 +14,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 
 from sam3d_ros.compact.ask import Question, stacked
 from sam3d_ros.compact.colours import seen_colours
+from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.mesh.surface import Grid, surface
 from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
 from sam3d_ros.perception.frames import apply, inverse
@@ -29,8 +30,9 @@ TEXTURE_ORDER = ("distance", "colour")
 @dataclass(frozen=True)
 class Sampling:
     """steps of the flow and `rescale` of their times (`flow.time_steps`). shortcut: whether the network is told the
-    size of its steps, as after distillation. candidates: seeds per object. pick: whether the answer is their mean, or
-    the best of them by how well it explains what was seen. level, fine_level: added to the
+    size of its steps, as after distillation. candidates: answers per object, each from its own noise, every second one
+    from the mirror image of what was seen. pick: whether the answer is their mean, or the best of them by how well it
+    explains what was seen. level, fine_level: added to the
     distances of the first and the second stage, in units of the truncation, before their zero is taken."""
 
     steps: int = 4
@@ -129,8 +131,13 @@ class CompactModel:
         if not questions:
             return []
         s = sampling or self.sampling
-        condition = arrays(self._prepare(stacked(list(questions))))
-        context = {name: np.repeat(value, s.candidates, axis=0) for name, value in condition.items()}
+        asked = stacked(list(questions))
+        if s.candidates > 1:
+            across = mirrored(asked)
+            asked = {name: np.concatenate([value, across[name]]) for name, value in asked.items()}
+        condition = arrays(self._prepare(asked))
+        rows = [i + len(questions) * (c % 2) for i in range(len(questions)) for c in range(s.candidates)]
+        context = {name: value[rows] for name, value in condition.items()}
         noise = [self._noise(s.seed, i) for i in range(s.candidates)]
         start = {name: np.stack([n[name] for n in noise] * len(questions)) for name in ORDER}
         times = time_steps(s.steps, s.rescale)
@@ -181,8 +188,11 @@ class CompactModel:
 
     def _shape(self, question: Question, end: State, first: int, count: int) -> Shape:
         own = slice(first, first + count)
-        layout = {name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()}
-        return Shape(question.box.grid(self.side), end["shape"][own, 0] / self.gain, layout)
+        answers = {name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()}
+        answers["shape"] = end["shape"][own, 0] / self.gain
+        for name, value in mirrored(answers).items():
+            answers[name][1::2] = value[1::2].copy()
+        return Shape(question.box.grid(self.side), answers.pop("shape"), answers)
 
 
 def _velocity(

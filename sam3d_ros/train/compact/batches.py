@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.train.compact.kinds import Kind, kinds_of
 from sam3d_ros.train.compact.store import QUANTISED, Arrays, load
 from sam3d_ros.train.reader import start_worker
@@ -21,8 +22,6 @@ from sam3d_ros.types import InputError
 EVERY_KIND = set(get_args(Kind))
 AT_ONCE = 24
 """Scenes that are mixed with each other."""
-GRIDS = ("grid", "shape", "fine", "seen", "colour")
-"""Arrays over (..., X, Y, Z)."""
 
 
 @dataclass(frozen=True)
@@ -145,22 +144,3 @@ def _batch(picked: list[tuple[Arrays, int]], flips: NDArray[np.bool_]) -> dict[s
 def unquantised(name: str, value: NDArray[Any]) -> NDArray[np.float32]:
     """float32 of a stored array."""
     return np.asarray(value, np.float32) / np.float32(127 if name in QUANTISED else 1)
-
-
-def mirrored(entry: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-    """The example as a camera would see the mirror image of the scene, left and right exchanged.
-
-    y of the view frame points left: it changes its sign in grids, points, places and rotations.
-    """
-    picture = entry["picture"][..., ::-1].copy()
-    picture[5] *= -1
-    other_side = np.array([1, -1, 1], np.float32)
-    grids = {name: entry[name][..., ::-1, :] for name in GRIDS if name in entry}
-    return {
-        **entry,
-        **grids,
-        "picture": picture,
-        "translation": entry["translation"] * other_side,
-        # M R M with M = diag(1, -1, 1), its first two columns.
-        "rotation": entry["rotation"] * np.concatenate([other_side, -other_side]),
-    }

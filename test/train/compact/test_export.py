@@ -12,6 +12,7 @@ from scenes import box_scene
 from small_compact import GEOMETRY, batch, examples
 
 from sam3d_ros.compact.ask import Question, ask, stacked
+from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.compact.model import ORDER, TEXTURE_ORDER, CompactModel
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactGeometry
@@ -81,10 +82,11 @@ def test_a_bundle_answers_as_the_networks_it_was_made_of(
     model = CompactModel(again, OnnxRuntimeBackend(device="cpu", threads=1))
     shapes = model.shapes(questions)
     geometry, _ = networks
-    inputs = [torch.from_numpy(value) for value in stacked(questions).values()]
+    asked = stacked(questions)
     with torch.no_grad():
-        context = geometry.prepare(*inputs)
-        for candidate in range(2):
+        # Every second candidate looks into a mirror.
+        for candidate, inputs in enumerate((asked, mirrored(asked))):
+            context = geometry.prepare(*(torch.from_numpy(np.ascontiguousarray(v)) for v in inputs.values()))
             noise = model._noise(0, candidate)
             x = {n: torch.from_numpy(np.stack([noise[n]] * len(questions))) for n in ORDER}
             for t in (0.0, 500.0):
@@ -92,6 +94,7 @@ def test_a_bundle_answers_as_the_networks_it_was_made_of(
                 x = {n: x[n] + 0.5 * v[n] for n in ORDER}
             for i, made in enumerate(shapes):
                 expected = x["shape"][i, 0].numpy() / GEOMETRY.shape_gain
+                expected = expected[:, ::-1] if candidate else expected
                 np.testing.assert_allclose(made.distance[candidate], expected, rtol=2e-3, atol=1e-3)
                 mean, std = (np.array(s["scale"]) for s in (GEOMETRY.layout_mean, GEOMETRY.layout_std))
                 scale = x["scale"][i, 0].numpy() * std + mean

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from sam3d_ros.compact.ask import ask
+from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.data.distance import DistanceVolume
 from sam3d_ros.data.solids import Symmetry
 from sam3d_ros.mesh.surface import Grid
 from sam3d_ros.perception.masks import MaskLimits
 from sam3d_ros.perception.view import object_view
-from sam3d_ros.train.compact.batches import mirrored
 from sam3d_ros.train.compact.data_command import training_sources
 from sam3d_ros.train.compact.examples import example
 from sam3d_ros.train.compact.objects import ObjectStream, TrainingObject
