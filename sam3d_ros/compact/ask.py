@@ -38,9 +38,13 @@ def ask(view: ObjectView, frame: Frame, side: int, pixels: int) -> Question:
         raise InputError("the compact model needs a support plane in sight")
     roi = view.roi
     seen = evidence(view, frame, max(MARGIN, round(MARGIN_SHARE * max(roi.width, roi.height))))
-    box = box_of(seen.points, on_support=True)
+    return ask_in(box_of(seen.points, on_support=True), seen, side, pixels)
+
+
+def ask_in(box: ObjectBox, seen: Evidence, side: int, pixels: int) -> Question:
+    """The same evidence in a box of its own choice."""
     return Question(
-        seen, box, lift(seen, box, side), picture(view, frame, box, pixels), globals_of(seen, box)
+        seen, box, lift(seen, box, side), picture(seen.view, seen.frame, box, pixels), globals_of(seen, box)
     )
 
 

@@ -58,12 +58,32 @@ def box_of(points: Float, on_support: bool) -> ObjectBox:
     extent = high - low
     # x points away from the camera: what is hidden lies behind.
     high[0] += max(0.0, DEPTH_PRIOR * min(extent[1], extent[2]) - extent[0])
+    return box_around(low, high, on_support)
+
+
+def box_again(box: ObjectBox, translation: Float, scale: Float, points: Float) -> ObjectBox:
+    """The box for a second look at a thing on a support: around what the first answer, asked in `box`, says of its
+    bounds, and around the visible points (N, 3) m, view frame.
+
+    translation (3,): centre of the bounds relative to that of the box, over the box's sides; scale (3,): log of the
+    bounds' sides over the box's. Behind other things an object is often larger than what is seen of it; in the open
+    its own bounds are tighter than what could be hidden. Either way more cells lie where it is.
+    """
+    centre, half = box.low + box.size * (0.5 + translation), box.size * np.exp(scale) / 2
+    seen_low, seen_high = np.percentile(points.astype(np.float64), LEVELS, axis=0)
+    low, high = np.minimum(centre - half, seen_low), np.maximum(centre + half, seen_high)
+    low[2], high[2] = 0.0, max(high[2], LEAST_M)
+    return box_around(low, high, on_support=True)
+
+
+def box_around(low: Float, high: Float, on_support: bool) -> ObjectBox:
+    """The box of a thing whose bounds are believed to be low, high (3,) m, view frame: no side too thin, margins."""
     extent = high - low
     longest = max(float(extent.max()), LEAST_M)
     least = max(THINNEST * longest, LEAST_M)
     missing = np.maximum(least - extent, 0.0)
-    low -= missing * np.array([0.5, 0.5, 0.0 if on_support else 0.5])
-    high += missing * np.array([0.5, 0.5, 1.0 if on_support else 0.5])
+    low = low - missing * np.array([0.5, 0.5, 0.0 if on_support else 0.5])
+    high = high + missing * np.array([0.5, 0.5, 1.0 if on_support else 0.5])
     extent = high - low
     margin = MARGIN * extent + COMMON * longest
     low = low - margin

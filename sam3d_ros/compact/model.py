@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from sam3d_ros.compact.ask import Question, stacked
+from sam3d_ros.compact.ask import Question, ask_in, stacked
+from sam3d_ros.compact.box import box_again
 from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.mesh.surface import Grid, surface
@@ -39,15 +40,16 @@ class Sampling:
     rescale: float = 1.0
     shortcut: bool = False
     candidates: int = 1
+    looks: int = 1
     pick: Literal["mean", "best"] = "mean"
     level: float = 0.0
     fine_level: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raises InputError for fewer than one step or candidate, or an unknown `pick`."""
-        if self.steps < 1 or self.candidates < 1:
-            raise InputError("a sampling needs at least one step and one candidate")
+        """Raises InputError for fewer than one step, candidate or look, or an unknown `pick`."""
+        if min(self.steps, self.candidates, self.looks) < 1:
+            raise InputError("a sampling needs at least one step, one candidate and one look")
         if self.pick not in ("mean", "best"):
             raise InputError(f"pick is mean or best, not {self.pick!r}")
 
@@ -127,7 +129,7 @@ class CompactModel:
         sampling: Sampling | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> list[Shape]:
-        """One answer per question. Raises Cancelled between two steps after should_stop() said True."""
+        """One answer per question, to one look. Raises Cancelled between two steps after should_stop() said True."""
         if not questions:
             return []
         s = sampling or self.sampling
@@ -144,6 +146,12 @@ class CompactModel:
         step = 1 / s.steps if s.shortcut else 0.0
         end = sample(_velocity(self._step, ORDER, context), start, times, step, should_stop=should_stop)
         return [self._shape(q, end, i * s.candidates, s.candidates) for i, q in enumerate(questions)]
+
+    def ask_again(self, question: Question, shape: Shape) -> Question:
+        """The question about the same object in the box that its answer gives."""
+        layout = {name: value.mean(axis=0) for name, value in shape.layout.items()}
+        box = box_again(question.box, layout["translation"], layout["scale"], question.seen.points)
+        return ask_in(box, question.seen, self.side, self.pixels)
 
     def refine(
         self,

@@ -25,15 +25,16 @@ WORDS = {"yes": True, "no": False}
 
 @dataclass(frozen=True)
 class Variant:
-    """model: name of the bundle or its folder. steps, rescale, shortcut, candidates, pick, level, fine_level, seed: of
-    `Sampling`. rgb: no takes the colours away from the model, and from the mesh. fallback: no counts as missing what
-    the model rejects. threads: of the model."""
+    """model: name of the bundle or its folder. steps, rescale, shortcut, candidates, looks, pick, level, fine_level,
+    seed: of `Sampling`. rgb: no takes the colours away from the model, and from the mesh. fallback: no counts as
+    missing what the model rejects. threads: of the model."""
 
     model: str = MODEL
     steps: int | None = None
     rescale: float | None = None
     shortcut: bool | None = None
     candidates: int | None = None
+    looks: int | None = None
     pick: str | None = None
     level: float | None = None
     fine_level: float | None = None

@@ -34,6 +34,9 @@ def ask_model(
     asked = [i for i, reason in enumerate(answers) if not reason]
     try:
         shapes = model.shapes(questions, sampling, should_stop)
+        for _ in range(1, sampling.looks):
+            questions = [model.ask_again(*pair) for pair in zip(questions, shapes, strict=True)]
+            shapes = model.shapes(questions, sampling, should_stop)
     except Cancelled:
         raise
     except Exception as error:  # no memory, a driver: the classical method still works

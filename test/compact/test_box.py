@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sam3d_ros.compact.box import BELOW, COMMON, LEAST_M, MARGIN, THINNEST, ObjectBox, box_of
+from sam3d_ros.compact.box import BELOW, COMMON, LEAST_M, MARGIN, THINNEST, ObjectBox, box_again, box_of
 
 
 def corners(low: list[float], high: list[float]) -> np.ndarray:
@@ -68,3 +68,26 @@ def test_grid_and_unit_coordinates() -> None:
     grid = box.grid(4)
     np.testing.assert_allclose(grid.points()[0], [1.05, 2.1, 3.2], rtol=1e-6)
     np.testing.assert_allclose(grid.points()[-1], [1.35, 2.7, 4.4], rtol=1e-6)
+
+
+def test_a_second_box_is_around_what_the_answer_says_and_what_was_seen() -> None:
+    """By hand: the true bounds, as layout tokens would give them, reach beyond the first box to the left."""
+    points = corners([0.0, -0.05, 0.01], [0.1, 0.05, 0.08])
+    first = box_of(points, on_support=True)
+    low, high = np.array([0.02, -0.05, 0.0]), np.array([0.12, 0.25, 0.1])
+    translation = ((low + high) / 2 - first.low - first.size / 2) / first.size
+    box = box_again(first, translation, np.log((high - low) / first.size), points)
+    margin = 0.12 * np.array([0.12, 0.3, 0.1]) + 0.06 * 0.3
+    np.testing.assert_allclose(box.low[:2], np.array([0.0, -0.05]) - margin[:2], atol=1e-6)
+    np.testing.assert_allclose(box.low + box.size, high + margin, atol=1e-6)
+    assert box.low[2] == pytest.approx(-BELOW * 0.1 - 0.002)
+    assert (np.abs(box.unit(points)) < 1).all()
+
+
+def test_an_absurd_answer_gives_a_box_with_what_was_seen() -> None:
+    points = np.random.default_rng(2).uniform([0, -0.05, 0], [0.1, 0.2, 0.1], (500, 3)).astype(np.float32)
+    first = box_of(points, on_support=True)
+    for translation, scale in (([5.0, 0, -3], [-9.0, 0, 0]), ([0.0, 0, 0], [-9.0, -9, -9])):
+        box = box_again(first, np.array(translation), np.array(scale), points)
+        assert (box.size > 0).all()
+        assert (np.abs(box.unit(points)) < 1).all(axis=1).mean() > 0.97

@@ -59,7 +59,7 @@ def pinned(name: str) -> dict[str, str]:
 def test_what_the_package_imports_is_required() -> None:
     by_module = metadata.packages_distributions()
     requires = {normal(name) for name in required()}
-    # Optional modules go by their own names: several distributions may share one, as cuda-bindings and others do `cuda`.
+    # Optional modules go by their own names: several distributions share one, as cuda-bindings and others do `cuda`.
     names = import_names() - sys.stdlib_module_names - OPTIONAL
     imported = {normal(d) for name in names - ros_packages(names) for d in by_module.get(name, [name])}
     extras = pinned("data").keys() | pinned("model").keys() | pinned("train").keys()

@@ -16,6 +16,7 @@ import pytest
 from looks import ASIDE, frame_of, views_of
 from scenes import BoxScene, box_scene
 
+from sam3d_ros.compact.box import box_again
 from sam3d_ros.methods import learned
 from sam3d_ros.methods.answer import Asked
 from sam3d_ros.methods.choose import choose
@@ -129,6 +130,26 @@ def test_more_objects_than_a_batch_holds_keep_their_order(
     for a, b in zip(at_once, by_twos, strict=True):
         np.testing.assert_allclose(a.mesh.vertices, b.mesh.vertices, atol=1e-5)
     assert learned.BATCH == 8
+
+
+def test_a_second_look_is_in_the_box_of_the_first_answer(
+    model: Reconstructor, scene: BoxScene, frame: Frame
+) -> None:
+    network = model.chosen.model
+    assert network is not None
+    views, sampling = views_of(frame, scene), model.chosen.sampling
+    first, second = (ask_model(network, replace(sampling, looks=n), views, frame) for n in (1, 2))
+    for before, after in zip(first, second, strict=True):
+        assert isinstance(before, Asked)
+        assert isinstance(after, Asked)
+        layout = {name: value.mean(axis=0) for name, value in before.shape.layout.items()}
+        box = box_again(
+            before.question.box, layout["translation"], layout["scale"], before.question.seen.points
+        )
+        np.testing.assert_array_equal(after.question.box.size, box.size)
+        assert not np.allclose(after.question.box.size, before.question.box.size)
+        (alone,) = network.shapes([after.question], sampling)
+        np.testing.assert_allclose(after.shape.distance, alone.distance, atol=1e-4)
 
 
 def test_candidates_are_averaged_or_the_best_is_picked(

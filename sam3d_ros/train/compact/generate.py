@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sam3d_ros.compact.ask import ask
+import numpy as np
+
+from sam3d_ros.compact.ask import ask, ask_in
 from sam3d_ros.compact.picture import PIXELS
 from sam3d_ros.train.compact.examples import example
 from sam3d_ros.train.compact.objects import ObjectStream
 from sam3d_ros.train.compact.scenes import looks
+from sam3d_ros.train.compact.second import believed_box
 from sam3d_ros.train.compact.store import pack, pack_looks, pack_object, save
 from sam3d_ros.types import InputError
 
@@ -27,6 +30,7 @@ def generate(
 ) -> None:
     """Scenes first, first + step, ... below stop, each a pure function of its number; those that exist are skipped.
 
+    Every look gives an example in the box of the first question, and one in a box as the answer to it may give.
     side: samples per side of the grids; pixels: of the pictures. progress(scene, examples in it) is called after each;
     what it raises stops the work.
     """
@@ -35,14 +39,17 @@ def generate(
         if path.exists():
             continue
         examples, kept = [], []
+        rng = np.random.default_rng([seed, scene, 2])
         for look in looks(stream, scene, seed):
             try:
-                question = ask(look.view, look.frame, side, pixels)
+                asked = ask(look.view, look.frame, side, pixels)
             except InputError:
                 continue  # fewer points than a solid needs, or no support
-            if (made := example(look, question)) is not None:
-                examples.append(made)
-                kept.append((look, question))
+            again = ask_in(believed_box(look, asked, rng), asked.seen, side, pixels)
+            for question in (asked, again):
+                if (made := example(look, question)) is not None:
+                    examples.append(made)
+                    kept.append((look, question))
         for thing in {look.thing.number: look.thing for look, _ in kept}.values():
             target = folder / "objects" / f"{thing.number:06d}.npz"
             if not target.exists():
