@@ -31,9 +31,10 @@ STANDARD = {"/parameter_events", "/rosout"}
 
 @pytest.fixture(scope="module", autouse=True)
 def ros() -> Iterator[None]:
-    start_ros()
+    started = start_ros()
     yield
-    rclpy.try_shutdown()
+    if started:
+        rclpy.try_shutdown()
 
 
 @pytest.fixture(scope="module")

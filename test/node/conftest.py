@@ -12,9 +12,10 @@ from ros_process import NodeProcess, Probe, start_ros
 
 @pytest.fixture(scope="session", autouse=True)
 def ros() -> Iterator[None]:
-    start_ros()
+    started = start_ros()
     yield
-    rclpy.try_shutdown()
+    if started:
+        rclpy.try_shutdown()
 
 
 @pytest.fixture(scope="module")

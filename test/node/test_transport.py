@@ -105,7 +105,8 @@ def test_gravity_from_tf_and_poses_in_a_fixed_frame_while_the_camera_moves(
 ) -> None:
     """The camera is shifted between two images; in the fixed frame the object stays, with the same id."""
     frame = own.node.get_namespace().strip("/") + "_map"
-    process = node_in(own, start, "-p", f"target_frame:={frame}", "-p", f"gravity_frame:={frame}")
+    parameters = {"target_frame": frame, "gravity_frame": frame, "tracking.memory_s": 60.0}
+    process = node_in(own, start, *(a for n, v in parameters.items() for a in ("-p", f"{n}:={v}")))
     rig = Rig(own, process)
     far = box_scene(boxes=TWO_BOXES, distance=0.9)
     answers = []

@@ -99,7 +99,7 @@ class Probe:
     def listen_diagnostics(self) -> list[Any]:
         return self.listen(DiagnosticArray, "/diagnostics")
 
-    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 15.0) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 40.0) -> Any:
         """The first true value of `condition`; fails the test after `timeout` s."""
         until = time.monotonic() + timeout
         while time.monotonic() < until:
@@ -118,7 +118,7 @@ class Probe:
         finally:
             self.node.destroy_client(client)
 
-    def wait_for_subscriber(self, publisher: Any, timeout: float = 15.0) -> None:
+    def wait_for_subscriber(self, publisher: Any, timeout: float = 40.0) -> None:
         self.wait(
             lambda: publisher.get_subscription_count() > 0, f"subscriber of {publisher.topic_name}", timeout
         )
@@ -165,9 +165,12 @@ def best_effort(depth: int = 10) -> QoSProfile:
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def start_ros() -> None:
-    """A domain of this test run's own, on this machine only."""
+def start_ros() -> bool:
+    """A domain of this test run's own, on this machine only. Returns whether ROS was not running yet: who starts it
+    ends it."""
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    if not rclpy.ok():
-        rclpy.init()
+    if rclpy.ok():
+        return False
+    rclpy.init()
+    return True
