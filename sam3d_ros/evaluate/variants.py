@@ -26,8 +26,7 @@ WORDS = {"yes": True, "no": False}
 @dataclass(frozen=True)
 class Variant:
     """model: name of the bundle or its folder. steps, rescale, shortcut, candidates, pick, level, fine_level, seed: of
-    `Sampling`. rgb: no takes the colours away from the model, and from the mesh. fallback: no counts as missing what
-    the model rejects. threads: of the model."""
+    `Sampling`. rgb: no takes the colours away from the model, and from the mesh. fallback: no counts as missing the model rejects. threads: of the model. backend: what runs it, as in `Settings`."""
 
     model: str = MODEL
     steps: int | None = None
@@ -41,6 +40,7 @@ class Variant:
     rgb: bool = True
     fallback: bool = True
     threads: int = 1
+    backend: str = "auto"
 
     @staticmethod
     def parse(word: str) -> Variant:
@@ -64,6 +64,7 @@ class Variant:
             method="compact",
             model=self.model,
             threads=self.threads,
+            backend=self.backend,  # type: ignore[arg-type]  # `Settings` checks it
             fallback=self.fallback,
             min_confidence=0.0,
         )
