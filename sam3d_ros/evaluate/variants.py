@@ -26,7 +26,8 @@ WORDS = {"yes": True, "no": False}
 @dataclass(frozen=True)
 class Variant:
     """model: name of the bundle or its folder. steps, rescale, shortcut, candidates, pick, level, fine_level, seed: of
-    `Sampling`. rgb: no takes the colours away from the model, and from the mesh. fallback: no counts as missing the model rejects. threads: of the model. backend: what runs it, as in `Settings`."""
+    `Sampling`. rgb: no takes the colours away from the model, and from the mesh. fallback: no counts as missing what
+    the model rejects. threads, backend: of the model, as in `Settings`."""
 
     model: str = MODEL
     steps: int | None = None

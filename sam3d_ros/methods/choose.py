@@ -26,8 +26,8 @@ class Chosen:
 def choose(settings: Settings) -> Chosen:
     """Load what the settings ask for.
 
-    Raises InputError where `compact` is asked for by name and its bundle is missing, damaged or of another kind, or
-    the backend that was asked for, or any, cannot run it. With the method "auto" these are the reasons for the classical method.
+    Raises InputError where `compact` is asked for by name and its bundle is missing, damaged or of another kind, or the
+    backend that is set, or any, cannot run it. With the method "auto" these are the reasons for the classical one.
     """
     if settings.method not in ("auto", "compact"):
         return Chosen(settings.method, "as set")

@@ -25,10 +25,10 @@ MODEL = "compact"
 class Settings:
     """method: how the hidden side is completed; "auto" is `compact` where its bundle can be used, else `extrude`.
     model: name of the bundle, or its folder. backend: what runs it; "auto" is the fastest that can. threads: of the
-    model on the CPU, 0 for one per core. fallback: whether a classical method takes over for an object that the model rejects, or whose confidence is below `doubt` while the classical
-    shape fits better. limits: what a mask must have, and the largest size (m) of an object. max_objects: usable masks
-    beyond this many, in the order given, are rejected. min_confidence: below it a result is rejected. max_faces:
-    meshes with more are simplified where they stay closed."""
+    model on the CPU, 0 for one per core. fallback: whether a classical method takes over for an object that the model
+    rejects, or whose confidence is below `doubt` while the classical shape fits better. limits: what a mask must have,
+    and the largest size (m) of an object. max_objects: usable masks beyond this many, in the order given, are rejected.
+    min_confidence: below it a result is rejected. max_faces: meshes with more are simplified where they stay closed."""
 
     method: Method = "auto"
     model: str = MODEL

@@ -19,7 +19,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def flat(network: M) -> M:
-    """A copy of the network with every nn.Conv3d and nn.ConvTranspose3d of a form below as its flat twin; others stay."""
+    """A copy of the network in which every convolution of a form below is its flat twin; others stay."""
     made = copy.deepcopy(network)
     for parent in list(made.modules()):
         for name, child in list(parent.named_children()):
