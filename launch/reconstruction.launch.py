@@ -4,8 +4,8 @@
     ros2 launch sam3d_ros reconstruction.launch.py namespace:=arm camera:=zed camera_namespace:=/left/zed_node
 
 Which topics a driver uses is data: config/cameras/*.yaml, or a file of your own in the same form.
-Parameters: config/reconstruction_node.yaml, the camera's file, params_file, method, model, use_sim_time; the later one
-wins.
+Parameters: config/reconstruction_node.yaml, the camera's file, params_file, method, model, backend, use_sim_time; the
+later one wins.
 """
 
 import tempfile
@@ -38,6 +38,10 @@ ARGUMENTS = {
     "namespace": ("", "namespace of the node and of the topics that are not remapped"),
     "method": ("", "auto, compact, extrude, hull or mirror; empty: as the parameter files say"),
     "model": ("", "bundle of the method compact, or its folder; empty: as the parameter files say"),
+    "backend": (
+        "",
+        "what runs the model: auto, tensorrt, onnxruntime-cuda or onnxruntime; empty: as the parameter files say",
+    ),
     "params_file": ("", "your own parameters; those it leaves out keep their defaults"),
     "use_sim_time": ("", "true: time from /clock; empty: as the parameter files say"),
     "autostart": ("true", "the node configures and activates itself; false: a lifecycle manager does"),
@@ -94,7 +98,7 @@ def node(
     if value["params_file"]:
         parameters.append(value["params_file"])
     overrides: dict[str, Any] = {"autostart": value["autostart"].lower() == "true"}
-    overrides |= {name: value[name] for name in ("method", "model") if value[name]}
+    overrides |= {name: value[name] for name in ("method", "model", "backend") if value[name]}
     if value["use_sim_time"]:
         overrides["use_sim_time"] = value["use_sim_time"].lower() == "true"
     return LifecycleNode(

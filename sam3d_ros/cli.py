@@ -22,6 +22,7 @@ def reconstruct(
     image: int | None = None,
     method: Literal["auto", "compact", "extrude", "hull", "mirror"] = "auto",
     model: str = "compact",
+    backend: Literal["auto", "tensorrt", "onnxruntime-cuda", "onnxruntime"] = "auto",
     threads: int = 0,
 ) -> int:
     """Reconstruct every mask of a folder in the BOP layout; writes meshes and result.json.
@@ -33,14 +34,15 @@ def reconstruct(
         image: only this image; all of the scene by default.
         method: how the hidden side is completed; auto is compact where its bundle is found, else extrude.
         model: bundle of the method compact: a name that `sam3d models` lists, or a folder.
-        threads: of the model; 0 for one per core.
+        backend: what runs the model; auto is the fastest that works here (`sam3d doctor` says which).
+        threads: of the model on the CPU; 0 for one per core.
     """
     from sam3d_ros.methods.settings import Settings
     from sam3d_ros.reconstruct_folder import run
     from sam3d_ros.types import InputError
 
     try:
-        settings = Settings(method=method, model=model, threads=threads)
+        settings = Settings(method=method, model=model, backend=backend, threads=threads)
     except InputError as error:
         print(f"sam3d reconstruct: {error}", file=sys.stderr)
         return 2

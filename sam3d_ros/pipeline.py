@@ -20,10 +20,10 @@ from sam3d_ros.mesh.colour import colour
 from sam3d_ros.methods.answer import Answer, Asked
 from sam3d_ros.methods.choose import Chosen, choose
 from sam3d_ros.methods.complete import complete
-from sam3d_ros.methods.learned import BATCH, ask_model
+from sam3d_ros.methods.learned import ask_model
 from sam3d_ros.methods.refined import Second, finer, refine_all
 from sam3d_ros.methods.settings import Settings
-from sam3d_ros.methods.steps import Cancel, Progress, Steps, timed
+from sam3d_ros.methods.steps import Cancel, Progress, Steps, in_batches, timed
 from sam3d_ros.perception.masks import check_mask
 from sam3d_ros.perception.support import find_support
 from sam3d_ros.perception.view import object_view
@@ -149,22 +149,16 @@ class Reconstructor:
     def _refine(self, located: Located) -> dict[int, Second]:
         """The second stage's answers by position, in batches; none for objects of a classical method."""
         model = self.chosen.model
-        answers: dict[int, Second] = {}
         if model is None or not model.refines:
-            return answers
-        found = {i: e for i, e in enumerate(located.entries) if isinstance(e, Found) and e.answer.asked}
-        positions = list(found)
-        for first in range(0, len(positions), BATCH):
-            batch = positions[first : first + BATCH]
-            located.steps.begin("refine", found[batch[0]].view.mask.index, len(batch))
-            spent: dict[str, float] = {}
-            with timed(spent, "refine"):
-                asked = [a for i in batch if (a := found[i].answer.asked) is not None]
-                said = refine_all(model, self.chosen.sampling, asked, located.steps.cancel)
-            for i, answer in zip(batch, said, strict=True):
-                answers[i] = answer
-                found[i].seconds["refine"] = spent["refine"] / len(batch)
-        return answers
+            return {}
+        found = {i: e for i, e in enumerate(located.entries) if isinstance(e, Found)}
+        asked = {i: e.answer.asked for i, e in found.items() if e.answer.asked is not None}
+
+        def answer(batch: list[int]) -> list[Second]:
+            return refine_all(model, self.chosen.sampling, [asked[i] for i in batch], located.steps.cancel)
+
+        marks = {i: found[i].view.mask.index for i in asked}
+        return in_batches(located.steps, "refine", marks, {i: e.seconds for i, e in found.items()}, answer)
 
     def _refused(self, frame: Frame, masks: Sequence[Mask]) -> dict[int, Found | Rejected]:
         """Masks that are not worth trying, by position."""
@@ -196,23 +190,17 @@ class Reconstructor:
         seconds: Sequence[dict[str, float]],
         steps: Steps,
     ) -> dict[int, Asked | str]:
-        """What the model says about each object, or why it says nothing, by position; nothing at all where the method
-        is a classical one. A batch's time is its objects' in equal parts."""
-        model, positions = self.chosen.model, list(views)
-        asked: dict[int, Asked | str] = {}
+        """What the model says about each object, or why it says nothing, by position, in batches; nothing at all where
+        the method is a classical one."""
+        model = self.chosen.model
         if model is None:
-            return asked
-        for first in range(0, len(positions), BATCH):
-            batch = positions[first : first + BATCH]
-            steps.begin("shape", views[batch[0]].mask.index, len(batch))
-            spent: dict[str, float] = {}
-            with timed(spent, "shape"):
-                together = [views[i] for i in batch]
-                answers = ask_model(model, self.chosen.sampling, together, frame, steps.cancel)
-            for i, said in zip(batch, answers, strict=True):
-                asked[i] = said
-                seconds[i]["shape"] = spent["shape"] / len(batch)
-        return asked
+            return {}
+
+        def answer(batch: list[int]) -> list[Asked | str]:
+            return ask_model(model, self.chosen.sampling, [views[i] for i in batch], frame, steps.cancel)
+
+        marks = {i: view.mask.index for i, view in views.items()}
+        return in_batches(steps, "shape", marks, dict(enumerate(seconds)), answer)
 
     def _place(
         self, frame: Frame, view: ObjectView, asked: Asked | str | None, seconds: dict[str, float]

@@ -27,7 +27,7 @@ WORDS = {"yes": True, "no": False}
 class Variant:
     """model: name of the bundle or its folder. steps, rescale, shortcut, candidates, looks, pick, level, fine_level,
     seed: of `Sampling`. rgb: no takes the colours away from the model, and from the mesh. fallback: no counts as
-    missing what the model rejects. threads: of the model."""
+    missing what the model rejects. threads, backend: of the model, as in `Settings`."""
 
     model: str = MODEL
     steps: int | None = None
@@ -42,6 +42,7 @@ class Variant:
     rgb: bool = True
     fallback: bool = True
     threads: int = 1
+    backend: str = "auto"
 
     @staticmethod
     def parse(word: str) -> Variant:
@@ -65,6 +66,7 @@ class Variant:
             method="compact",
             model=self.model,
             threads=self.threads,
+            backend=self.backend,  # type: ignore[arg-type]  # `Settings` checks it
             fallback=self.fallback,
             min_confidence=0.0,
         )

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from sam3d_ros.compact.model import CompactModel, Sampling
 from sam3d_ros.methods.settings import FALLBACK, Settings
+from sam3d_ros.runtime import select
+from sam3d_ros.runtime.backend import EngineError
 from sam3d_ros.runtime.find import find_bundle
-from sam3d_ros.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from sam3d_ros.types import InputError
 
 
@@ -25,8 +26,8 @@ class Chosen:
 def choose(settings: Settings) -> Chosen:
     """Load what the settings ask for.
 
-    Raises InputError where `compact` is asked for by name and its bundle is missing, damaged or of another kind, or
-    onnxruntime is not installed. With "auto" these are the reasons for the classical method.
+    Raises InputError where `compact` is asked for by name and its bundle is missing, damaged or of another kind, or the
+    backend that is set, or any, cannot run it. With the method "auto" these are the reasons for the classical one.
     """
     if settings.method not in ("auto", "compact"):
         return Chosen(settings.method, "as set")
@@ -40,11 +41,11 @@ def choose(settings: Settings) -> Chosen:
 
 def _compact(settings: Settings) -> Chosen:
     bundle = find_bundle(settings.model)
-    backend = OnnxRuntimeBackend(settings.threads)
-    model = CompactModel(bundle, backend)
-    about = bundle.about
-    threads = f"{settings.threads or 'all'} threads"
-    reason = (
-        f"{about.name} {about.version} of {bundle.folder} by {backend.name} on {backend.device}, {threads}"
-    )
+    option = select.choose(bundle, settings.backend)
+    try:
+        model = CompactModel(bundle, select.start(option, settings.threads))
+    except EngineError as error:
+        raise InputError(f"{option.name} cannot load {bundle.folder}: {error}") from error
+    about, by = bundle.about, select.reason(option, bundle, settings.backend)
+    reason = f"{about.name} {about.version} of {bundle.folder}, {settings.threads or 'all'} threads, by {by}"
     return Chosen("compact", reason, model, model.sampling)

@@ -11,9 +11,6 @@ from sam3d_ros.mesh.check import MeshError
 from sam3d_ros.methods.answer import Answer, Asked, answer
 from sam3d_ros.types import Cancelled, Frame, InputError, ObjectView
 
-BATCH = 8
-"""Objects that go through the network together: what they need in memory is bounded, and cancelling stays prompt."""
-
 
 def ask_model(
     model: CompactModel,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from sam3d_ros.types import Cancelled
 
 Cancel: TypeAlias = Callable[[], bool]
 Progress: TypeAlias = Callable[[str, int, float], None]
+T = TypeVar("T")
+BATCH = 8
+"""Objects that go through the network together: what they need in memory is bounded, and cancelling stays prompt."""
 
 
 class Steps:
@@ -37,3 +40,29 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
         yield
     finally:
         seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def in_batches(
+    steps: Steps,
+    stage: str,
+    marks: Mapping[int, int],
+    seconds: Mapping[int, dict[str, float]],
+    answer: Callable[[list[int]], list[T]],
+) -> dict[int, T]:
+    """`answer(positions)`, asked for BATCH objects at a time, as one answer per position.
+
+    marks: position -> index of its mask; seconds: position -> its account, in which a batch's time stands in equal
+    parts. Raises Cancelled.
+    """
+    positions = list(marks)
+    answers: dict[int, T] = {}
+    for first in range(0, len(positions), BATCH):
+        batch = positions[first : first + BATCH]
+        steps.begin(stage, marks[batch[0]], len(batch))
+        spent: dict[str, float] = {}
+        with timed(spent, stage):
+            said = answer(batch)
+        for i, one in zip(batch, said, strict=True):
+            answers[i] = one
+            seconds[i][stage] = spent[stage] / len(batch)
+    return answers

@@ -10,7 +10,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sam3d_ros.methods.settings import METHODS, MODEL
+from sam3d_ros.methods.settings import BACKENDS, METHODS, MODEL
 from sam3d_ros.node import parameter_spec
 from sam3d_ros.node.parameter_spec import parameter
 from sam3d_ros.types import InputError
@@ -27,7 +27,13 @@ class NodeParameters:
     model: str = parameter(
         MODEL, "model", "bundle of the method compact: a name that `sam3d models` lists, or a folder"
     )
-    threads: int = parameter(0, "threads", "of the model; 0: one per core", low=0, high=256)
+    backend: str = parameter(
+        "auto",
+        "backend",
+        "what runs the model; auto: the fastest that works on this machine",
+        choices=BACKENDS,
+    )
+    threads: int = parameter(0, "threads", "of the model on the CPU; 0: one per core", low=0, high=256)
     source: str = parameter(
         "image", "depth.source", "where the points come from: 'image' (topic depth/image) or 'points'"
         " (topic points, an organised PointCloud2)", choices=("image", "points"),

@@ -42,6 +42,7 @@ def pipeline_settings(p: NodeParameters) -> Settings:
     return Settings(
         method=p.method,  # type: ignore[arg-type]  # checked against the choices
         model=p.model,
+        backend=p.backend,  # type: ignore[arg-type]  # checked against the choices
         threads=p.threads,
         limits=limits,
         max_objects=p.max_objects,
@@ -76,11 +77,11 @@ class Processor:
     def _made(self, settings: NodeParameters, before: NodeParameters | None) -> Reconstructor:
         """With the model that is loaded already, where the parameters ask for the same."""
         wanted = pipeline_settings(settings)
-        if before and (settings.method, settings.model, settings.threads) == (
-            before.method,
-            before.model,
-            before.threads,
-        ):
+        same = all(
+            getattr(settings, name) == getattr(before, name, None)
+            for name in ("method", "model", "backend", "threads")
+        )
+        if before and same:
             return Reconstructor(wanted, self.chosen)
         chosen = choose(wanted)
         self._logger.info(f"method {chosen.method}: {chosen.reason}")

@@ -115,9 +115,22 @@ def make_backend(bundle: Bundle, choice: str = "auto", threads: int = 0) -> Back
     threads: of ONNX Runtime on the CPU, 0 for one per core. Raises InputError as `choose` does.
     """
     option = choose(bundle, choice)
-    better = [f"{o.name}: {o.text}" for o in options()[: options().index(option)] if not o.usable]
-    why = f" ({'; '.join(better)})" if better and choice == "auto" else ""
-    log.info("%s runs with %s, %s%s", bundle.about.name, option.name, option.text, why)
+    log.info("%s runs with %s", bundle.about.name, reason(option, bundle, choice))
+    return start(option, threads)
+
+
+def reason(option: Option, bundle: Bundle, choice: str = "auto") -> str:
+    """In words what was chosen, and after "auto" what kept the bundle from the faster ones."""
+    faster = [
+        f"{o.name}: {_cannot_run(o, bundle) if o.usable else o.text}"
+        for o in options()[: options().index(option)]
+    ]
+    why = f" ({'; '.join(faster)})" if faster and choice == "auto" else ""
+    return f"{option.name}, {option.text}{why}"
+
+
+def start(option: Option, threads: int = 0) -> Backend:
+    """The backend itself; threads as in `make_backend`."""
     if option.name == "tensorrt":
         from .tensorrt_backend import TensorRtBackend
 

@@ -26,9 +26,9 @@ def bop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_word_says_what_differs() -> None:
     assert Variant.parse("compact") == Variant()
     word = "compact:model=nano:steps=25:rescale=3:shortcut=yes:candidates=4:pick=best:level=-0.5"
-    assert Variant.parse(word + ":fine_level=0.1:seed=7:rgb=no:fallback=no:threads=2") == Variant(
-        "nano", 25, 3.0, True, 4, "best", -0.5, 0.1, 7, False, False, 2
-    )
+    assert Variant.parse(
+        word + ":fine_level=0.1:seed=7:rgb=no:fallback=no:threads=2:backend=onnxruntime"
+    ) == Variant("nano", 25, 3.0, True, 4, "best", -0.5, 0.1, 7, False, False, 2, "onnxruntime")
     assert is_variant("compact:steps=1")
     assert not is_variant("compacted")
 
@@ -44,6 +44,7 @@ def test_a_word_says_what_differs() -> None:
         ("compact:steps=0:model={tiny}", "at least one step"),
         ("compact:pick=worst:model={tiny}", "pick is mean or best"),
         ("compact:threads=-1:model={tiny}", "threads"),
+        ("compact:backend=openvino:model={tiny}", "backend 'openvino' is not one of auto, tensorrt"),
     ],
 )
 def test_a_word_that_cannot_be(word: str, says: str, tiny_compact: Path) -> None:

@@ -139,10 +139,13 @@ def test_use_sim_time_and_autostart() -> None:
 
 def test_the_method_and_its_model() -> None:
     node = reconstruction(
-        run(LAUNCH / "reconstruction.launch.py", method="compact", model="/models/mine").nodes
+        run(
+            LAUNCH / "reconstruction.launch.py", method="compact", model="/models/mine", backend="tensorrt"
+        ).nodes
     )
-    assert node.parameters[-1] == {"autostart": True, "method": "compact", "model": "/models/mine"}
-    assert {"method", "model"} <= parameter_names()
+    given = {"method": "compact", "model": "/models/mine", "backend": "tensorrt"}
+    assert node.parameters[-1] == {"autostart": True, **given}
+    assert {"method", "model", "backend"} <= parameter_names()
 
 
 def test_shared_memory_is_asked_for_before_the_node_starts(monkeypatch: pytest.MonkeyPatch) -> None:

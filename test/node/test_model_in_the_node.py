@@ -36,7 +36,16 @@ def scene() -> BoxScene:
 def rig(tmp_path_factory: pytest.TempPathFactory, tiny_compact: Path) -> Iterator[Rig]:
     own = Probe("model_probe", namespace="/model")
     folder = tmp_path_factory.mktemp("model_node")
-    model = ("-p", "method:=compact", "-p", f"model:={tiny_compact}", "-p", "threads:=1")
+    model = (
+        "-p",
+        "method:=compact",
+        "-p",
+        f"model:={tiny_compact}",
+        "-p",
+        "backend:=onnxruntime",
+        "-p",
+        "threads:=1",
+    )
     files = ("-p", f"mesh_dir:={folder}/meshes", "-p", "tracking.memory_s:=60.0")
     with NodeProcess(
         "reconstruction_node", folder, "-r", "__ns:=/model", *FAST_REPORTS, *model, *files
@@ -90,7 +99,7 @@ def test_ids_stay_and_the_choice_is_told(rig: Rig, scene: BoxScene) -> None:
         for v in status.values
     }
     assert values["method"] == "compact"
-    assert "bundles/compact by onnxruntime on cpu" in values["method because"]
+    assert "bundles/compact, 1 threads, by onnxruntime, " in values["method because"]
     assert float(values["memory MB"]) > 20
     assert "method compact: compact 0.0.1" in rig.process.log()
 

@@ -17,7 +17,7 @@ from looks import ASIDE, frame_of, views_of
 from scenes import BoxScene, box_scene
 
 from sam3d_ros.compact.box import box_again
-from sam3d_ros.methods import learned
+from sam3d_ros.methods import steps
 from sam3d_ros.methods.answer import Asked
 from sam3d_ros.methods.choose import choose
 from sam3d_ros.methods.learned import ask_model
@@ -119,8 +119,9 @@ def test_more_objects_than_a_batch_holds_keep_their_order(
     model: Reconstructor, frame: Frame, masks: list[Mask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = [Mask(10 + i, masks[i % 2].pixels) for i in range(5)]
+    assert len(many) <= steps.BATCH
     at_once = only_objects(model.reconstruct(frame, many))
-    monkeypatch.setattr("sam3d_ros.pipeline.BATCH", 2)
+    monkeypatch.setattr(steps, "BATCH", 2)
     told: list[tuple[str, int]] = []
     by_twos = only_objects(
         model.reconstruct(frame, many, progress=lambda stage, mask, _: told.append((stage, mask)))
@@ -129,7 +130,6 @@ def test_more_objects_than_a_batch_holds_keep_their_order(
     assert [mask for stage, mask in told if stage == "shape"] == [10, 12, 14]
     for a, b in zip(at_once, by_twos, strict=True):
         np.testing.assert_allclose(a.mesh.vertices, b.mesh.vertices, atol=1e-5)
-    assert learned.BATCH == 8
 
 
 def test_a_second_look_is_in_the_box_of_the_first_answer(

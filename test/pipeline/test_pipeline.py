@@ -149,6 +149,7 @@ def test_limits() -> None:
         {"min_confidence": 2.0},
         {"doubt": 2.0},
         {"threads": -1},
+        {"backend": "openvino"},
         {"model": ""},
     ):
         with pytest.raises(InputError):

@@ -1,18 +1,24 @@
-"""The trained compact model as a bundle: graphs for the robot, weights for whoever trains on."""
+"""The trained compact model as a bundle: graphs for the robot, weights for whoever trains on.
+
+python -m sam3d_ros.train.compact.bundle engines/compact    # its graphs anew, from its own weights
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+import tyro
 from safetensors.torch import save_file
 from torch import nn
 
-from sam3d_ros.model.compact.config import LAYOUT
+from sam3d_ros.model.compact.config import COMPACT, COMPACT_TEXTURE, LAYOUT, NANO, NANO_TEXTURE
 from sam3d_ros.model.compact.geometry import CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
-from sam3d_ros.runtime.bundle import About, Bundle, write_bundle
+from sam3d_ros.runtime.bundle import About, Bundle, read_bundle, write_bundle
 from sam3d_ros.train.compact.export import export_geometry, export_texture
 
 LICENCE = "Apache-2.0"
@@ -59,3 +65,35 @@ def write_compact_bundle(
     }
     about = About(folder.name, version, DESCRIPTION, LICENCE, training, settings)
     return write_bundle(folder, about, graphs, weights, dict.fromkeys(graphs, (BATCH,)))
+
+
+def renew(folder: tyro.conf.Positional[Path]) -> None:
+    """Write the graphs of a bundle anew from its weights, and its manifest with the new hashes.
+
+    Args:
+        folder: of the bundle; its model is of the size nano or compact.
+    """
+    bundle = read_bundle(folder)
+    settings = bundle.about.settings
+    configs = {
+        first.grid: (first, second) for first, second in ((NANO, NANO_TEXTURE), (COMPACT, COMPACT_TEXTURE))
+    }
+    first, second = configs[int(settings["grid"])]
+    geometry = CompactGeometry(replace(first, shape_gain=float(settings["shape_gain"])))
+    _fill(geometry, bundle, "geometry")
+    graphs = export_geometry(geometry, folder)
+    if "texture" in bundle.weights:
+        texture = CompactTexture(replace(second, gain=float(settings["texture_gain"])))
+        _fill(texture, bundle, "texture")
+        graphs |= export_texture(texture, folder)
+    weights = {name: file.name for name, file in bundle.weights.items()}
+    made = write_bundle(folder, bundle.about, graphs, weights, dict.fromkeys(graphs, (BATCH,)))
+    print(f"{folder}: {len(graphs)} graphs, {made.bytes / 1e6:.1f} MB")
+
+
+def _fill(network: nn.Module, bundle: Bundle, name: str) -> None:
+    network.load_state_dict({key: torch.from_numpy(value) for key, value in bundle.tensors(name).items()})
+
+
+if __name__ == "__main__":
+    tyro.cli(renew)

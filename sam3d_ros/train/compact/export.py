@@ -1,4 +1,4 @@
-"""The compact networks as ONNX graphs (opset 20, fp32) with a free batch."""
+"""The compact networks as ONNX graphs (opset 20, fp32) with a free batch and flat convolutions."""
 
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactContext, CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture, TextureContext
+from sam3d_ros.train.compact.flat_convolutions import flat
 
 OPSET = 20
 BATCH_FIRST, BATCH_THIRD = (2, 0, 1, 3, 4, 5), (1, 2, 0, 3, 4, 5)
@@ -104,7 +105,7 @@ class TextureStepGraph(nn.Module):
 
 def export_geometry(network: CompactGeometry, folder: Path) -> dict[str, str]:
     """Write geometry_prepare.onnx and geometry_step.onnx; returns graph name -> file name."""
-    network = network.eval()
+    network = flat(network).eval()
     c = network.config
     grid = torch.zeros(2, c.condition, c.grid, c.grid, c.grid)
     picture = torch.zeros(2, c.picture.channels, c.picture.pixels, c.picture.pixels)
@@ -134,7 +135,7 @@ def export_geometry(network: CompactGeometry, folder: Path) -> dict[str, str]:
 
 def export_texture(network: CompactTexture, folder: Path) -> dict[str, str]:
     """Write texture_prepare.onnx and texture_step.onnx; returns graph name -> file name."""
-    network = network.eval()
+    network = flat(network).eval()
     c = network.config
     grid = [c.coarse] * 3
     condition = (

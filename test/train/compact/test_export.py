@@ -19,6 +19,7 @@ from sam3d_ros.model.compact.geometry import CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
 from sam3d_ros.runtime.bundle import Bundle, read_bundle
 from sam3d_ros.runtime.onnxruntime_backend import OnnxRuntimeBackend
+from sam3d_ros.runtime.tensorrt_build import build_plan
 
 # The exporter takes its time for four graphs, once.
 pytestmark = pytest.mark.timeout(600)
@@ -113,3 +114,11 @@ def test_the_weights_of_a_bundle_are_those_of_the_networks(bundle: Bundle, netwo
         assert stored.keys() == own.keys()
         for key, value in stored.items():
             assert torch.allclose(value.float(), own[key], rtol=1e-3, atol=1e-6), key
+
+
+@pytest.mark.parametrize("name", ["geometry_prepare", "geometry_step", "texture_prepare", "texture_step"])
+def test_tensorrt_compiles_it(bundle: Bundle, name: str) -> None:
+    trt = pytest.importorskip(
+        "tensorrt_rtx_bindings", reason="requirements/engines.txt", exc_type=ImportError
+    )
+    assert len(build_plan(bundle.graphs[name], trt)) > 10_000
