@@ -5,7 +5,7 @@ Volumes stay (B, C, D, H, W) outside; inside, the depth slices of a volume are t
 wide, which costs nothing. Equal arithmetic in another order: equal results up to rounding.
 """
 
-# mypy: disable-error-code="no-any-return"
+# mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
 import copy
