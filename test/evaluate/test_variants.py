@@ -25,10 +25,10 @@ def bop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_word_says_what_differs() -> None:
     assert Variant.parse("compact") == Variant()
-    word = "compact:model=nano:steps=25:rescale=3:shortcut=yes:candidates=4:pick=best:level=-0.5"
+    word = "compact:model=nano:steps=25:rescale=3:shortcut=yes:candidates=4:looks=2:pick=best:level=-0.5"
     assert Variant.parse(
         word + ":fine_level=0.1:seed=7:rgb=no:fallback=no:threads=2:backend=onnxruntime"
-    ) == Variant("nano", 25, 3.0, True, 4, "best", -0.5, 0.1, 7, False, False, 2, "onnxruntime")
+    ) == Variant("nano", 25, 3.0, True, 4, 2, "best", -0.5, 0.1, 7, False, False, 2, "onnxruntime")
     assert is_variant("compact:steps=1")
     assert not is_variant("compacted")
 

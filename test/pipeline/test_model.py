@@ -295,7 +295,7 @@ def test_auto_takes_the_bundle_that_is_found(
     monkeypatch.setenv(VARIABLE, str(tiny_compact.parent))
     chosen = choose(Settings())
     assert chosen.method == "compact"
-    for word in ("0.0.1", str(tiny_compact), "onnxruntime", "cpu"):
+    for word in ("0.0.1", str(tiny_compact), "onnxruntime", "on the CPU"):
         assert word in chosen.reason
     assert choose(Settings(method="hull")).model is None
     assert choose(Settings(model="none-of-this-name")).method == "extrude"
