@@ -58,13 +58,16 @@ def pinned(name: str) -> dict[str, str]:
 
 def test_what_the_package_imports_is_required() -> None:
     by_module = metadata.packages_distributions()
+
+    def distributions(names: set[str]) -> set[str]:
+        return {normal(d) for name in names - ros_packages(names) for d in by_module.get(name, [name])}
+
     requires = {normal(name) for name in required()}
-    # Optional modules go by their own names: several distributions share one, as cuda-bindings and others do `cuda`.
-    names = import_names() - sys.stdlib_module_names - OPTIONAL
-    imported = {normal(d) for name in names - ros_packages(names) for d in by_module.get(name, [name])}
+    names = import_names() - sys.stdlib_module_names
     extras = pinned("data").keys() | pinned("model").keys() | pinned("train").keys()
-    assert imported <= requires | extras, "imported, but not in setup.py"
-    assert requires - imported <= {"pyyaml"}, "in setup.py, but not imported (PyYAML: by the launch files)"
+    assert distributions(names - OPTIONAL) <= requires | extras, "imported, but not in setup.py"
+    unused = requires - distributions(names)
+    assert unused <= {"pyyaml"}, "in setup.py, but not imported (PyYAML: by the launch files)"
 
 
 @pytest.mark.ros
