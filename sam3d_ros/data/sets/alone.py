@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation  # type: ignore[import-untyped]
 
 from sam3d_ros.data.objects import ObjectModel
-from sam3d_ros.data.render import Rendered
+from sam3d_ros.data.render import Outlines, Rendered
 from sam3d_ros.data.scene import Light
 from sam3d_ros.data.sets.pool import Drawn
 from sam3d_ros.data.sets.sample import CROP
@@ -30,14 +30,18 @@ class Alone:
         self._T_obj_cam = transform(T_obj_cam[:3, :3], T_obj_cam[:3, 3] / scale)
         self._renderer = drawn.renderer.relit(light.turned(T_obj_cam[:3, :3]))
 
-    def seen(self, camera: Camera, antialias: bool = True) -> Rendered:
-        """The picture, its label 1."""
-        picture = self._renderer.render(camera, self._T_obj_cam, antialias)
-        return replace(picture, depth_m=picture.depth_m * self._scale)
+    def outlines(self, camera: Camera) -> Outlines:
+        """What the picture shows, its label 1, before it is coloured: most drawings are rejected by that."""
+        seen = self._renderer.outlines(camera, self._T_obj_cam)
+        return replace(seen, depth_m=seen.depth_m * self._scale)
 
-    def depth(self, camera: Camera) -> Float:
-        """(H, W) float32 m as in `seen`, NaN around the object, at a fraction of the cost."""
-        return self._renderer.outlines(camera, self._T_obj_cam)[0] * self._scale
+    def coloured(self, outlines: Outlines) -> Rendered:
+        """The picture of which this layer gave the outlines."""
+        return self._renderer.coloured(outlines)
+
+    def seen(self, camera: Camera) -> Rendered:
+        """The picture."""
+        return self.coloured(self.outlines(camera))
 
 
 def any_rotation(rng: np.random.Generator) -> Float:
