@@ -170,7 +170,7 @@ class SceneRenderer:
         Labels, depth and normals are those of pixel centres; colours of edge pixels are the mean of four
         subpixels where `antialias`. Raises InputError for a camera with distortion.
         """
-        return self.coloured(self.outlines(camera, T_world_cam), antialias)
+        return self._coloured(self.outlines(camera, T_world_cam), antialias)
 
     def outlines(self, camera: Camera, T_world_cam: Float) -> Outlines:
         """What `render` begins with: depth and labels, a third of the work."""
@@ -184,13 +184,19 @@ class SceneRenderer:
         depth[there], labels[there] = met.distance, self._labels[met.face]
         return Outlines(depth, labels, camera, T_world_cam, met)
 
-    def coloured(self, outlines: Outlines, antialias: bool = False) -> Rendered:
-        """The picture of which this renderer, or one in another light, gave the outlines."""
-        camera, T_world_cam = outlines.camera, outlines.T_world_cam
-        found = np.isfinite(outlines.depth_m)
+    def colours(self, outlines: Outlines) -> tuple[UInt8, UInt8]:
+        """rgb and albedo of the picture of which this renderer gave the outlines."""
+        surface, found = self._surface(outlines.met), np.flatnonzero(np.isfinite(outlines.depth_m))
+        shape = outlines.depth_m.shape
+        rgb, albedo = (srgb_from_linear(linear) for linear in (surface.color, surface.albedo))
+        return _among(rgb, found, shape), _among(albedo, found, shape)
+
+    def _coloured(self, outlines: Outlines, antialias: bool) -> Rendered:
+        camera, T_world_cam, shape = outlines.camera, outlines.T_world_cam, outlines.depth_m.shape
+        found = np.flatnonzero(np.isfinite(outlines.depth_m))
         surface = self._surface(outlines.met)
         if antialias:
-            linear = _among(surface.color, found)
+            linear = _among(surface.color, found, shape)
             edges = np.flatnonzero(_edges(linear, outlines.labels))
             total = np.zeros((len(edges), 3), np.float32)
             for dx, dy in SUBPIXELS:
@@ -200,15 +206,15 @@ class SceneRenderer:
             linear.reshape(-1, 3)[edges] = total / len(SUBPIXELS)
             rgb = srgb_from_linear(linear)
         else:
-            rgb = _among(srgb_from_linear(surface.color), found)
+            rgb = _among(srgb_from_linear(surface.color), found, shape)
         return Rendered(
             rgb=rgb,
             depth_m=outlines.depth_m,
             labels=outlines.labels,
-            normals_cam=_among(surface.normal @ T_world_cam[:3, :3].astype(np.float32), found),
-            glare=_among(surface.glare, found),
-            albedo=_among(srgb_from_linear(surface.albedo), found),
-            lit=_among(surface.lit, found),
+            normals_cam=_among(surface.normal @ T_world_cam[:3, :3].astype(np.float32), found, shape),
+            glare=_among(surface.glare, found, shape),
+            albedo=_among(srgb_from_linear(surface.albedo), found, shape),
+            lit=_among(surface.lit, found, shape),
         )
 
     def relit(self, light: Light) -> SceneRenderer:
@@ -262,7 +268,7 @@ class SceneRenderer:
         corners = self._attributes[face[on_object]]
         values = corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v
         albedo[on_object] = values[:, :3]
-        normal[on_object] = values[:, 3:] / np.linalg.norm(values[:, 3:], axis=1, keepdims=True)
+        normal[on_object] = values[:, 3:] / _lengths(values[:, 3:])
         points = met.start + met.directions * met.distance[:, None]
         # Below zero on objects, which are no quad's.
         room_face = (face - self._object_faces) // 2
@@ -296,21 +302,28 @@ class SceneRenderer:
         glare = np.zeros(len(points), np.float32)
         shiny = np.flatnonzero((gloss > 0.05) & (cosine > 0))
         if len(shiny):
-            half = light - rays[shiny] / np.linalg.norm(rays[shiny], axis=1, keepdims=True)
-            half /= np.linalg.norm(half, axis=1, keepdims=True)
+            half = light - rays[shiny] / _lengths(rays[shiny])
+            half /= _lengths(half)
             towards = np.maximum(np.einsum("ij,ij->i", normal[shiny], half), 0)
             glare[shiny] = gloss[shiny] * towards ** (10 + 120 * gloss[shiny])
             color[shiny] += glare[shiny, None]
         return color, glare, cosine > 0
 
 
-def _among(values: Any, found: Bool) -> Any:
-    """Values (N, ...) of the N pixels that show something in a picture (H, W, ...), 0 elsewhere."""
-    if len(values) == found.size:
-        return values.reshape(*found.shape, *values.shape[1:])
-    whole = np.zeros((*found.shape, *values.shape[1:]), values.dtype)
-    whole[found] = values
-    return whole
+def _among(values: Any, pixels: Int, shape: tuple[int, ...]) -> Any:
+    """A picture of shape (H, W) with values (N, ...) at N of its pixels, in their order, and 0 elsewhere."""
+    if len(values) < shape[0] * shape[1]:
+        whole = np.zeros((shape[0] * shape[1], *values.shape[1:]), values.dtype)
+        whole[pixels] = values
+        values = whole
+    return values.reshape(*shape, *values.shape[1:])
+
+
+def _lengths(vectors: Float) -> Float:
+    """(N, 1) of vectors (N, 3): faster than numpy's norm, which adds up along the short axis."""
+    x, y, z = vectors[:, :1], vectors[:, 1:2], vectors[:, 2:]
+    lengths: Float = np.sqrt(x * x + y * y + z * z)
+    return lengths
 
 
 def _tree(vertices: Float, faces: Int) -> EmbreeScene:

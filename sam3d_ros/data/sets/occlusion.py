@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sam3d_ros.data.render import Rendered
-from sam3d_ros.data.sets.alone import VIEW, Alone, any_light, any_rotation, in_view
+from sam3d_ros.data.sets.alone import VIEW, Alone, Layer, any_light, any_rotation, in_view
 from sam3d_ros.data.sets.backgrounds import Backgrounds, seen_by
 from sam3d_ros.data.sets.pool import Pool
 from sam3d_ros.data.sets.sample import POINTS, ROTATION, SHAPE, Sample, crop_camera
@@ -78,7 +77,7 @@ class FlyingOcclusions:
         camera = crop_camera(VIEW, view_mask)
         views = [layer.coloured(seen) for layer, seen in zip((back, front), outlines, strict=True)]
         crops = [layer.seen(camera) for layer in (back, front)]
-        M_crop_obj, M_crop_occ = (seen.labels == 1 for seen in crops)
+        M_crop_obj, M_crop_occ = (seen.mask for seen in crops)
         nothing: Float = np.full((POINTS, POINTS), np.nan, np.float32)
         return Sample(
             set_name=self.name,
@@ -100,8 +99,8 @@ class FlyingOcclusions:
         )
 
 
-def _pasted(background: UInt8, layers: list[Rendered]) -> UInt8:
+def _pasted(background: UInt8, layers: list[Layer]) -> UInt8:
     """The layers over the background, each over those before."""
     for seen in layers:
-        background = np.where((seen.labels == 1)[..., None], seen.rgb, background)
+        background = np.where(seen.mask[..., None], seen.rgb, background)
     return background

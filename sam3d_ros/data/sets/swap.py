@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from sam3d_ros.data.objects import ObjectModel
-from sam3d_ros.data.render import Outlines, Rendered, SceneRenderer
+from sam3d_ros.data.render import Outlines, SceneRenderer
 from sam3d_ros.data.scene import Scene, any_viewpoint
-from sam3d_ros.data.sets.alone import Alone, any_rotation
+from sam3d_ros.data.sets.alone import Alone, Layer, any_rotation
 from sam3d_ros.data.sets.pool import Drawn
 from sam3d_ros.data.sets.sample import (
     POINTS,
@@ -42,7 +42,7 @@ STEP = 2.0
 LEAST_PIXELS = 30
 AROUND = 8
 """Pixels around the mask in which depths are compared: STEP and the reach of the smoothing."""
-PER_SPOT = 4
+PER_SPOT = 8
 """Samples that replace the same object in the same view."""
 GIVING_WAY = 2
 """Objects of a scene that are ever taken away: a scene without one costs as much as two samples."""
@@ -88,7 +88,7 @@ def contour(mask: Bool) -> tuple[Int, Float]:
     """Pixels (N, 2) row, column of the mask's boundary inside it, and the directions (N, 2) out of it."""
     inner = mask & ~cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.5)
-    slope = np.stack(np.gradient(soft), axis=-1)
+    slope = np.stack([cv2.Sobel(soft, cv2.CV_32F, dx, 1 - dx, ksize=1) for dx in (0, 1)], axis=-1)
     pixels = np.argwhere(inner)
     outward = -slope[inner]
     length = np.linalg.norm(outward, axis=1, keepdims=True)
@@ -130,7 +130,7 @@ def has_cue(mask: Bool, depth: Float) -> bool:
     return float((nearer > NEARER).mean()) >= CONTOUR
 
 
-def swapped(rgb: UInt8, depth: Float, layer: Rendered) -> tuple[UInt8, Float, Bool]:
+def swapped(rgb: UInt8, depth: Float, layer: Layer) -> tuple[UInt8, Float, Bool]:
     """The mesh's picture in the picture without the object: new colours (H, W, 3), depth (H, W), visible mask."""
     mask = z_buffer(layer.depth_m, depth)
     return (
@@ -173,7 +173,7 @@ class Swaps:
 
 @dataclass(frozen=True)
 class ObjectSwap:
-    """Sample i swaps an object of scene i // 64 of `tables`; in each place four meshes take turns. Taking an object
+    """Sample i swaps an object of scene i // 64 of `tables`; in each place eight meshes take turns. Taking an object
     away is exact here; in a photograph it would be painted over."""
 
     tables: TabletopSet
@@ -202,7 +202,7 @@ class ObjectSwap:
             else:
                 raise RuntimeError(f"{self.name}: no place in scene {group} where meshes keep to the rules")
             self._swaps.clear()
-            self._swaps[key] = Swaps(spot, spot.without.coloured(spot.behind).rgb, placed)
+            self._swaps[key] = Swaps(spot, spot.without.colours(spot.behind)[0], placed)
         return self._swaps[key]
 
     def _look(self, group: int, rng: np.random.Generator) -> Spot | None:
