@@ -30,7 +30,6 @@ from sam3d_ros.data.sources.pack import Packed
 from sam3d_ros.data.sources.source import ObjectSource, Procedural
 from sam3d_ros.types import Camera
 
-
 GROUPS = {
     "tabletop": tabletop.PER_GROUP,
     "object-swap": tabletop.PER_GROUP,
