@@ -170,9 +170,9 @@ def train_data(
         seed: of everything random.
         fine: make what the texture stages learn too.
     """
-    from sam3d_ros.train.compact.data_command import run
+    from sam3d_ros.train.compact.data_command import Filling, run
 
-    return run(out, packs, config, first, step, stop, seed, fine)
+    return run(Filling(out, packs, config, first, step, stop, seed, fine))
 
 
 def doctor() -> int:

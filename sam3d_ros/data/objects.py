@@ -51,6 +51,11 @@ class ObjectModel:
         return extents
 
     @cached_property
+    def radius_m(self) -> float:
+        """Of the sphere around the origin that holds the object."""
+        return float(np.linalg.norm(self.mesh.vertices.astype(np.float64), axis=1).max())
+
+    @cached_property
     def corner_normals(self) -> Float:
         """(F, 3, 3) float32 unit normals at the corners of the faces, object frame; computed once."""
         return corner_normals(self.mesh.vertices.astype(np.float64), self.mesh.faces)

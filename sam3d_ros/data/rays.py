@@ -18,9 +18,10 @@ def pixel_rays(camera: Camera) -> Float:
     depth."""
     if camera.distortion_model and any(camera.distortion):
         raise InputError("the renderer makes rectified pictures: the camera must have no distortion")
-    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    x, y = (u.ravel() - camera.cx) / camera.fx, (v.ravel() - camera.cy) / camera.fy
-    rays = np.stack([x, y, np.ones_like(x)], axis=1).astype(np.float32)
+    grid = np.ones((camera.height, camera.width, 3), np.float32)
+    grid[..., 0] = (np.arange(camera.width) - camera.cx) / camera.fx
+    grid[..., 1] = ((np.arange(camera.height) - camera.cy) / camera.fy)[:, None]
+    rays = grid.reshape(-1, 3)
     rays.flags.writeable = False
     return rays
 

@@ -9,7 +9,6 @@ for each pixel on an edge, which a tenth of the pixels of a cluttered table are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -51,13 +50,35 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class _Hits:
-    """What N rays met: distance in units of the ray's direction (inf for nothing), label, normal in the
-    world towards the ray, linear colour under the light, the part of it that is mirrored light, linear colour
-    of the surface, and whether the light reaches it."""
+class Met:
+    """Where N rays from `start` (3,) met something: their directions (N, 3) in the world, the triangle (N,), the place
+    u, v (N,) in it as Embree gives it, and the distance (N,) in units of the direction. float32 and int32."""
 
+    start: Float
+    directions: Float
+    face: Int
+    u: Float
+    v: Float
     distance: Float
-    label: Int
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """A picture without colours: depth_m and labels as in `Rendered`, the camera and its pose T_world_cam (4, 4), and
+    what its pixels met that show something, row by row."""
+
+    depth_m: Float
+    labels: Int
+    camera: Camera
+    T_world_cam: Float
+    met: Met
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """What is at N points: normal in the world towards the ray, linear colour under the light, the part of it that is
+    mirrored light, linear colour of the surface, and whether the light reaches it."""
+
     normal: Float
     color: Float
     glare: Float
@@ -149,42 +170,52 @@ class SceneRenderer:
         Labels, depth and normals are those of pixel centres; colours of edge pixels are the mean of four
         subpixels where `antialias`. Raises InputError for a camera with distortion.
         """
+        return self._coloured(self.outlines(camera, T_world_cam), antialias)
+
+    def outlines(self, camera: Camera, T_world_cam: Float) -> Outlines:
+        """What `render` begins with: depth and labels, a third of the work."""
+        shape = (camera.height, camera.width)
         window = self._window(camera, T_world_cam)
-        shown = pixel_rays(camera).reshape(camera.height, camera.width, 3)[window]
-        shape, rays_cam = (shown.shape[0], shown.shape[1]), shown.reshape(-1, 3)
-        hits = self._trace(rays_cam, T_world_cam)
-        linear = hits.color.reshape(*shape, 3)
+        rays = pixel_rays(camera).reshape(*shape, 3)[window]
+        found, met = self._trace(rays.reshape(-1, 3), T_world_cam)
+        there = np.zeros(shape, bool)
+        there[window] = found.reshape(rays.shape[:2])
+        depth, labels = np.full(shape, np.nan, np.float32), np.zeros(shape, np.uint16)
+        depth[there], labels[there] = met.distance, self._labels[met.face]
+        return Outlines(depth, labels, camera, T_world_cam, met)
+
+    def colours(self, outlines: Outlines) -> tuple[UInt8, UInt8]:
+        """rgb and albedo of the picture of which this renderer gave the outlines."""
+        surface, found = self._surface(outlines.met), np.flatnonzero(np.isfinite(outlines.depth_m))
+        shape = outlines.depth_m.shape
+        rgb, albedo = (srgb_from_linear(linear) for linear in (surface.color, surface.albedo))
+        return _among(rgb, found, shape), _among(albedo, found, shape)
+
+    def _coloured(self, outlines: Outlines, antialias: bool) -> Rendered:
+        camera, T_world_cam, shape = outlines.camera, outlines.T_world_cam, outlines.depth_m.shape
+        found = np.flatnonzero(np.isfinite(outlines.depth_m))
+        surface = self._surface(outlines.met)
         if antialias:
-            edges = np.flatnonzero(_edges(linear, hits, shape))
+            linear = _among(surface.color, found, shape)
+            edges = np.flatnonzero(_edges(linear, outlines.labels))
             total = np.zeros((len(edges), 3), np.float32)
             for dx, dy in SUBPIXELS:
                 step = np.array([dx / camera.fx, dy / camera.fy, 0], np.float32)
-                total += np.minimum(self._trace(rays_cam[edges] + step, T_world_cam).color, 1)
+                seen, met = self._trace(pixel_rays(camera)[edges] + step, T_world_cam)
+                total[seen] += np.minimum(self._surface(met).color, 1)
             linear.reshape(-1, 3)[edges] = total / len(SUBPIXELS)
-        found = np.isfinite(hits.distance)
-        part = Rendered(
-            rgb=srgb_from_linear(linear).reshape(*shape, 3),
-            depth_m=np.where(found, hits.distance, np.float32(np.nan)).reshape(shape),
-            labels=hits.label.reshape(shape),
-            normals_cam=(hits.normal @ T_world_cam[:3, :3].astype(np.float32)).reshape(*shape, 3),
-            glare=hits.glare.reshape(shape),
-            albedo=srgb_from_linear(hits.albedo).reshape(*shape, 3),
-            lit=hits.lit.reshape(shape),
+            rgb = srgb_from_linear(linear)
+        else:
+            rgb = _among(srgb_from_linear(surface.color), found, shape)
+        return Rendered(
+            rgb=rgb,
+            depth_m=outlines.depth_m,
+            labels=outlines.labels,
+            normals_cam=_among(surface.normal @ T_world_cam[:3, :3].astype(np.float32), found, shape),
+            glare=_among(surface.glare, found, shape),
+            albedo=_among(srgb_from_linear(surface.albedo), found, shape),
+            lit=_among(surface.lit, found, shape),
         )
-        return part if self._boxes is None else _padded(part, camera, window)
-
-    def outlines(self, camera: Camera, T_world_cam: Float) -> tuple[Float, Int]:
-        """Depth (H, W) float32 m and labels (H, W) uint16 of `render`, without colours: a third of the work."""
-        window = self._window(camera, T_world_cam)
-        rays = pixel_rays(camera).reshape(camera.height, camera.width, 3)[window]
-        directions = rays.reshape(-1, 3) @ T_world_cam[:3, :3].T.astype(np.float32)
-        answer = self._tree.run(ray_starts(T_world_cam, len(directions)), directions, output=True)
-        face, found = answer["primID"], answer["primID"] >= 0
-        depth = np.full((camera.height, camera.width), np.nan, np.float32)
-        labels = np.zeros((camera.height, camera.width), np.uint16)
-        depth[window] = np.where(found, answer["tfar"], np.float32(np.nan)).reshape(rays.shape[:2])
-        labels[window] = np.where(found, self._labels[face], 0).reshape(rays.shape[:2])
-        return depth, labels
 
     def relit(self, light: Light) -> SceneRenderer:
         """The same scene in another light; the two share everything else."""
@@ -218,30 +249,27 @@ class SceneRenderer:
             silhouettes[placed.label] = pixels
         return silhouettes
 
-    def _trace(self, rays_cam: Float, T_world_cam: Float) -> _Hits:
-        """Where rays (N, 3) through the optical centre end, and what colour is there."""
+    def _trace(self, rays_cam: Float, T_world_cam: Float) -> tuple[Bool, Met]:
+        """Which rays (N, 3) through the optical centre meet something, and where those do."""
         directions = rays_cam @ T_world_cam[:3, :3].T.astype(np.float32)
         answer = self._tree.run(ray_starts(T_world_cam, len(directions)), directions, output=True)
         found = answer["primID"] >= 0
-        if found.all():
-            return self._surface(answer, directions, T_world_cam)
-        there = {name: answer[name][found] for name in ("primID", "u", "v", "tfar")}
-        return _scattered(self._surface(there, directions[found], T_world_cam), found)
+        values = (directions, *(answer[name] for name in ("primID", "u", "v", "tfar")))
+        if not found.all():
+            values = tuple(value[found] for value in values)
+        return found, Met(T_world_cam[:3, 3].astype(np.float32), *values)
 
-    def _surface(self, answer: Mapping[str, Float], directions: Float, T_world_cam: Float) -> _Hits:
-        """What is where rays met something: triangles, places in them and distances as Embree gives them."""
-        origins = ray_starts(T_world_cam, len(directions))
-        face = answer["primID"]
-        count = len(face)
+    def _surface(self, met: Met) -> _Surface:
+        """What is where rays met something."""
+        face, count = met.face, len(met.face)
         normal, albedo = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
         on_object = np.flatnonzero(face < self._object_faces)
-        u, v = answer["u"][on_object, None], answer["v"][on_object, None]
+        u, v = met.u[on_object, None], met.v[on_object, None]
         corners = self._attributes[face[on_object]]
         values = corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v
         albedo[on_object] = values[:, :3]
-        normal[on_object] = values[:, 3:] / np.linalg.norm(values[:, 3:], axis=1, keepdims=True)
-        distance = answer["tfar"].astype(np.float32)
-        points = origins + directions * distance[:, None]
+        normal[on_object] = values[:, 3:] / _lengths(values[:, 3:])
+        points = met.start + met.directions * met.distance[:, None]
         # Below zero on objects, which are no quad's.
         room_face = (face - self._object_faces) // 2
         for index, (quad, image) in enumerate(self._quads):
@@ -249,10 +277,10 @@ class SceneRenderer:
             if len(here):
                 albedo[here] = quad_colors(quad, image, points[here])
                 normal[here] = quad.normal
-        facing = np.einsum("ij,ij->i", normal, directions)
+        facing = np.einsum("ij,ij->i", normal, met.directions)
         normal[facing > 0] *= -1
-        color, glare, lit = self._shade(points, normal, directions, albedo, self._gloss[face])
-        return _Hits(distance, self._labels[face], normal, color, glare, albedo, lit)
+        color, glare, lit = self._shade(points, normal, met.directions, albedo, self._gloss[face])
+        return _Surface(normal, color, glare, albedo, lit)
 
     def _shade(
         self, points: Float, normal: Float, rays: Float, albedo: Float, gloss: Float
@@ -274,36 +302,28 @@ class SceneRenderer:
         glare = np.zeros(len(points), np.float32)
         shiny = np.flatnonzero((gloss > 0.05) & (cosine > 0))
         if len(shiny):
-            half = light - rays[shiny] / np.linalg.norm(rays[shiny], axis=1, keepdims=True)
-            half /= np.linalg.norm(half, axis=1, keepdims=True)
+            half = light - rays[shiny] / _lengths(rays[shiny])
+            half /= _lengths(half)
             towards = np.maximum(np.einsum("ij,ij->i", normal[shiny], half), 0)
             glare[shiny] = gloss[shiny] * towards ** (10 + 120 * gloss[shiny])
             color[shiny] += glare[shiny, None]
         return color, glare, cosine > 0
 
 
-def _scattered(hits: _Hits, found: Bool) -> _Hits:
-    """The hits of the rays that met something, among all (N,) rays."""
-
-    def among(values: Any, nothing: float = 0) -> Any:
-        whole = np.full((len(found), *values.shape[1:]), nothing, values.dtype)
-        whole[found] = values
-        return whole
-
-    rest = {name: among(value) for name, value in vars(hits).items() if name != "distance"}
-    return _Hits(distance=among(hits.distance, np.inf), **rest)
+def _among(values: Any, pixels: Int, shape: tuple[int, ...]) -> Any:
+    """A picture of shape (H, W) with values (N, ...) at N of its pixels, in their order, and 0 elsewhere."""
+    if len(values) < shape[0] * shape[1]:
+        whole = np.zeros((shape[0] * shape[1], *values.shape[1:]), values.dtype)
+        whole[pixels] = values
+        values = whole
+    return values.reshape(*shape, *values.shape[1:])
 
 
-def _padded(part: Rendered, camera: Camera, window: tuple[slice, slice]) -> Rendered:
-    """The picture of which `part` is the window; around it is nothing."""
-
-    def around(values: Any, nothing: float = 0) -> Any:
-        whole = np.full((camera.height, camera.width, *values.shape[2:]), nothing, values.dtype)
-        whole[window] = values
-        return whole
-
-    rest = {name: around(value) for name, value in vars(part).items() if name != "depth_m"}
-    return Rendered(depth_m=around(part.depth_m, np.nan), **rest)
+def _lengths(vectors: Float) -> Float:
+    """(N, 1) of vectors (N, 3): faster than numpy's norm, which adds up along the short axis."""
+    x, y, z = vectors[:, :1], vectors[:, 1:2], vectors[:, 2:]
+    lengths: Float = np.sqrt(x * x + y * y + z * z)
+    return lengths
 
 
 def _tree(vertices: Float, faces: Int) -> EmbreeScene:
@@ -312,12 +332,11 @@ def _tree(vertices: Float, faces: Int) -> EmbreeScene:
     return tree
 
 
-def _edges(linear: Float, hits: _Hits, shape: tuple[int, int]) -> Bool:
+def _edges(linear: Float, labels: Int) -> Bool:
     """(H, W) pixels beside which the label or the brightness jumps."""
-    edges = np.zeros(shape, bool)
+    edges = np.zeros(labels.shape, bool)
     brightness = np.sqrt(np.minimum(linear, 1).mean(axis=2))
-    label = hits.label.reshape(shape)
-    for field, limit in ((brightness, 0.08), (label.astype(np.float32), 0.5)):
+    for field, limit in ((brightness, 0.08), (labels.astype(np.float32), 0.5)):
         across, down = np.abs(np.diff(field, axis=1)) > limit, np.abs(np.diff(field, axis=0)) > limit
         edges[:, 1:] |= across
         edges[:, :-1] |= across

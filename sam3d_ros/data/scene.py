@@ -77,9 +77,27 @@ def make_tabletop(
 
 def around(placed: tuple[PlacedObject, ...], rng: np.random.Generator) -> Scene:
     """Objects on a table with a random room around them and a random light above."""
-    azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(40, 75))
-    direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+    direction = _direction(rng, 40, 75)
     return Scene(placed, room(rng), Light(direction))
+
+
+def any_lamp(rng: np.random.Generator) -> Light:
+    """A light 35 to 80 degrees above the table, of random strength: what tables to train on stand in."""
+    direction = _direction(rng, 35, 80)
+    return Light(direction, float(rng.uniform(0.4, 0.9)), float(rng.uniform(0.25, 0.55)))
+
+
+def any_viewpoint(rng: np.random.Generator) -> Float:
+    """(4, 4) `T_world_cam` from 0.4 to 1 m, 15 to 70 degrees above the table, not quite at its middle."""
+    away = _direction(rng, 15, 70)
+    target = np.array([*rng.uniform(-0.08, 0.08, 2), 0.04])
+    return look_at(target + rng.uniform(0.4, 1.0) * away, target)
+
+
+def _direction(rng: np.random.Generator, lowest_deg: float, highest_deg: float) -> Float:
+    """(3,) unit vector upwards at any azimuth, between two angles above the horizon."""
+    azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(lowest_deg, highest_deg))
+    return np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
 
 
 def place(

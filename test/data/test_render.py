@@ -236,12 +236,12 @@ def test_outlines_and_windows_are_parts_of_the_picture():
         for cx in (31.5, -20.0, -500.0):
             camera = Camera(64, 48, 60.0, 60.0, cx, 23.5)
             picture = renderer.render(camera, T)
-            depth, labels = renderer.outlines(camera, T)
-            np.testing.assert_array_equal(depth, picture.depth_m)
-            np.testing.assert_array_equal(labels, picture.labels)
+            outlines = renderer.outlines(camera, T)
+            np.testing.assert_array_equal(outlines.depth_m, picture.depth_m)
+            np.testing.assert_array_equal(outlines.labels, picture.labels)
             assert picture.rgb.shape == (48, 64, 3)
             if cx > -400:
-                assert (labels > 0).any()
+                assert (outlines.labels > 0).any()
     alone, whole = (SceneRenderer(s).silhouettes(camera, T) for s in (shown, scene))
     assert all((alone[label] == whole[label]).all() for label in whole)
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation  # type: ignore[import-untyped]
 
 from sam3d_ros.data.objects import ObjectModel
-from sam3d_ros.data.render import Rendered
+from sam3d_ros.data.render import Outlines
 from sam3d_ros.data.scene import Light
 from sam3d_ros.data.sets.pool import Drawn
 from sam3d_ros.data.sets.sample import CROP
 from sam3d_ros.perception.frames import inverse, transform
-from sam3d_ros.types import Camera, Float
+from sam3d_ros.types import Bool, Camera, Float, UInt8
 
 VIEW = Camera(CROP, CROP, 1.2 * CROP, 1.2 * CROP, (CROP - 1) / 2, (CROP - 1) / 2)
 """A square view of 45 degrees."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A picture of one object to be pasted. rgb and albedo: (H, W, 3) sRGB, black around the object; depth_m: (H, W)
+    float32, NaN around it; mask: (H, W)."""
+
+    rgb: UInt8
+    albedo: UInt8
+    depth_m: Float
+    mask: Bool
 
 
 class Alone:
@@ -30,14 +41,19 @@ class Alone:
         self._T_obj_cam = transform(T_obj_cam[:3, :3], T_obj_cam[:3, 3] / scale)
         self._renderer = drawn.renderer.relit(light.turned(T_obj_cam[:3, :3]))
 
-    def seen(self, camera: Camera, antialias: bool = True) -> Rendered:
-        """The picture, its label 1."""
-        picture = self._renderer.render(camera, self._T_obj_cam, antialias)
-        return replace(picture, depth_m=picture.depth_m * self._scale)
+    def outlines(self, camera: Camera) -> Outlines:
+        """What the picture shows, its label 1, before it is coloured: most drawings are rejected by that."""
+        seen = self._renderer.outlines(camera, self._T_obj_cam)
+        return replace(seen, depth_m=seen.depth_m * self._scale)
 
-    def depth(self, camera: Camera) -> Float:
-        """(H, W) float32 m as in `seen`, NaN around the object, at a fraction of the cost."""
-        return self._renderer.outlines(camera, self._T_obj_cam)[0] * self._scale
+    def coloured(self, outlines: Outlines) -> Layer:
+        """The picture of which this object gave the outlines."""
+        rgb, albedo = self._renderer.colours(outlines)
+        return Layer(rgb, albedo, outlines.depth_m, outlines.labels == 1)
+
+    def seen(self, camera: Camera) -> Layer:
+        """The picture."""
+        return self.coloured(self.outlines(camera))
 
 
 def any_rotation(rng: np.random.Generator) -> Float:
@@ -57,7 +73,7 @@ def any_light(rng: np.random.Generator) -> Light:
 def in_view(model: ObjectModel, R_cam_obj: Float, fill: float, offset: Float, camera: Camera = VIEW) -> Float:
     """(4, 4) `T_cam_obj` with the object's bounding sphere over `fill` of the view's width and its middle `offset` (2,)
     widths away from the view's."""
-    radius = float(np.linalg.norm(model.mesh.vertices.astype(np.float64), axis=1).max())
+    radius = model.radius_m
     z = 2 * radius * camera.fx / (fill * camera.width)
     z = max(z, 1.3 * radius)
     x, y = np.asarray(offset, np.float64) * camera.width * z / camera.fx

@@ -36,11 +36,11 @@ class IsoSet:
         R_cam_obj = inverse(look_at(eye, np.zeros(3)))[:3, :3]
         T_cam_obj = in_view(drawn.model, R_cam_obj, float(rng.uniform(0.6, 0.9)), np.zeros(2))
         object_ = Alone(drawn, T_cam_obj, any_light(rng))
-        whole = object_.seen(VIEW, antialias=False)
-        view_mask = whole.labels == 1
+        whole = object_.seen(VIEW)
+        view_mask = whole.mask
         camera = crop_camera(VIEW, view_mask)
-        picture = object_.seen(camera, antialias=False)
-        mask = picture.labels == 1
+        picture = object_.seen(camera)
+        mask = picture.mask
         return Sample(
             set_name=self.name,
             index=index,

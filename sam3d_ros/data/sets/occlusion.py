@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sam3d_ros.data.render import Rendered
-from sam3d_ros.data.sets.alone import VIEW, Alone, any_light, any_rotation, in_view
+from sam3d_ros.data.sets.alone import VIEW, Alone, Layer, any_light, any_rotation, in_view
 from sam3d_ros.data.sets.backgrounds import Backgrounds, seen_by
 from sam3d_ros.data.sets.pool import Pool
 from sam3d_ros.data.sets.sample import POINTS, ROTATION, SHAPE, Sample, crop_camera
@@ -20,8 +19,8 @@ LEAST = 0.002
 """|M_vis| / |I|."""
 OCCLUDER_SHARE = 1 / 3
 """Samples whose target is the occluder, with its complete mask, so that a target is not always occluded."""
-PER_GROUP = 16
-"""Samples until the pool moves on by an object; the paper has 19 per mesh."""
+PER_GROUP = 19
+"""Samples until the pool moves on by an object: as many as the paper has per mesh."""
 TRIES = 100
 
 
@@ -36,7 +35,7 @@ def keeps(mask_visible: Bool, mask_object: Bool) -> bool:
 
 @dataclass(frozen=True)
 class FlyingOcclusions:
-    """Sample i shows objects of group i // 16."""
+    """Sample i shows objects of group i // 19."""
 
     pool: Pool
     seed: int = 0
@@ -64,7 +63,8 @@ class FlyingOcclusions:
         aside = middle + rng.uniform(-0.5, 0.5, 2) * fills[0]
         back = Alone(below, in_view(below.model, any_rotation(rng), fills[0], middle), light)
         front = Alone(above, in_view(above.model, any_rotation(rng), fills[1], aside), light)
-        M_obj, M_occ = (np.isfinite(layer.depth(VIEW)) for layer in (back, front))
+        outlines = [layer.outlines(VIEW) for layer in (back, front)]
+        M_obj, M_occ = (seen.labels == 1 for seen in outlines)
         M_vis = M_obj & ~M_occ
         if take_occluder:
             if M_occ.sum() < LEAST * M_occ.size:
@@ -75,8 +75,9 @@ class FlyingOcclusions:
         view_mask = M_occ if take_occluder else M_vis
         background = self.backgrounds.draw(rng)
         camera = crop_camera(VIEW, view_mask)
-        views, crops = ([layer.seen(c, antialias=False) for layer in (back, front)] for c in (VIEW, camera))
-        M_crop_obj, M_crop_occ = (seen.labels == 1 for seen in crops)
+        views = [layer.coloured(seen) for layer, seen in zip((back, front), outlines, strict=True)]
+        crops = [layer.seen(camera) for layer in (back, front)]
+        M_crop_obj, M_crop_occ = (seen.mask for seen in crops)
         nothing: Float = np.full((POINTS, POINTS), np.nan, np.float32)
         return Sample(
             set_name=self.name,
@@ -98,8 +99,8 @@ class FlyingOcclusions:
         )
 
 
-def _pasted(background: UInt8, layers: list[Rendered]) -> UInt8:
+def _pasted(background: UInt8, layers: list[Layer]) -> UInt8:
     """The layers over the background, each over those before."""
     for seen in layers:
-        background = np.where((seen.labels == 1)[..., None], seen.rgb, background)
+        background = np.where(seen.mask[..., None], seen.rgb, background)
     return background

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from sam3d_ros.data.objects import ObjectModel
-from sam3d_ros.data.render import Rendered, SceneRenderer
-from sam3d_ros.data.scene import Scene
-from sam3d_ros.data.sets.alone import Alone, any_rotation
+from sam3d_ros.data.render import Outlines, SceneRenderer
+from sam3d_ros.data.scene import Scene, any_viewpoint
+from sam3d_ros.data.sets.alone import Alone, Layer, any_rotation
 from sam3d_ros.data.sets.pool import Drawn
 from sam3d_ros.data.sets.sample import (
     POINTS,
@@ -27,7 +27,7 @@ from sam3d_ros.data.sets.sample import (
     crop_camera,
     points_of,
 )
-from sam3d_ros.data.sets.tabletop import PER_GROUP, VIEW, TabletopSet, noisy_depth, viewpoint
+from sam3d_ros.data.sets.tabletop import PER_GROUP, VIEW, TabletopSet, noisy_depth
 from sam3d_ros.perception.frames import transform
 from sam3d_ros.types import Bool, Float, InputError, Int, UInt8
 
@@ -42,13 +42,14 @@ STEP = 2.0
 LEAST_PIXELS = 30
 AROUND = 8
 """Pixels around the mask in which depths are compared: STEP and the reach of the smoothing."""
-PER_SPOT = 4
+PER_SPOT = 8
 """Samples that replace the same object in the same view."""
-GIVING_WAY = 4
-"""Objects of a scene that are ever taken away."""
+GIVING_WAY = 2
+"""Objects of a scene that are ever taken away: a scene without one costs as much as two samples."""
 SCOUTS = 4
-"""Meshes tried in a place before it is given up."""
-TRIES, TRIES_PER_SPOT = 200, 50
+"""Meshes tried in a place before it is given up where none keeps to the rules."""
+SPOTS, MESHES = 200, 50
+"""Places tried in a scene for PER_SPOT samples, and meshes tried in a place."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def contour(mask: Bool) -> tuple[Int, Float]:
     """Pixels (N, 2) row, column of the mask's boundary inside it, and the directions (N, 2) out of it."""
     inner = mask & ~cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.5)
-    slope = np.stack(np.gradient(soft), axis=-1)
+    slope = np.stack([cv2.Sobel(soft, cv2.CV_32F, dx, 1 - dx, ksize=1) for dx in (0, 1)], axis=-1)
     pixels = np.argwhere(inner)
     outward = -slope[inner]
     length = np.linalg.norm(outward, axis=1, keepdims=True)
@@ -129,7 +130,7 @@ def has_cue(mask: Bool, depth: Float) -> bool:
     return float((nearer > NEARER).mean()) >= CONTOUR
 
 
-def swapped(rgb: UInt8, depth: Float, layer: Rendered) -> tuple[UInt8, Float, Bool]:
+def swapped(rgb: UInt8, depth: Float, layer: Layer) -> tuple[UInt8, Float, Bool]:
     """The mesh's picture in the picture without the object: new colours (H, W, 3), depth (H, W), visible mask."""
     mask = z_buffer(layer.depth_m, depth)
     return (
@@ -146,7 +147,7 @@ class Spot:
     T_world_cam: Float
     box: Box
     without: SceneRenderer
-    depth_m: Float
+    behind: Outlines
 
 
 @dataclass(frozen=True)
@@ -155,62 +156,79 @@ class Placed:
 
     drawn: Drawn
     layer: Alone
+    outlines: Outlines
     scale: float
     mask: Bool
     visible: float
 
 
 @dataclass(frozen=True)
+class Swaps:
+    """PER_SPOT meshes in one place, and the view (H, W, 3) without any."""
+
+    spot: Spot
+    view: UInt8
+    placed: list[Placed]
+
+
+@dataclass(frozen=True)
 class ObjectSwap:
-    """Sample i swaps an object of scene i // 64 of `tables`; in each place four meshes take turns. Taking an object
+    """Sample i swaps an object of scene i // 64 of `tables`; in each place eight meshes take turns. Taking an object
     away is exact here; in a photograph it would be painted over."""
 
     tables: TabletopSet
     seed: int = 0
     name: str = "rp-3do-os-r"
     _without: dict[tuple[int, int], SceneRenderer] = field(default_factory=dict, repr=False, compare=False)
-    _spots: dict[tuple[int, int, int], tuple[Spot, UInt8]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _swaps: dict[tuple[int, int], Swaps] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, index: int) -> Sample:
-        """Raises RuntimeError where 200 drawings in a row are rejected."""
+        """Raises RuntimeError where 200 places of a scene in a row are rejected."""
         group, within = divmod(index, PER_GROUP)
+        swaps = self._found(group, within // PER_SPOT)
         rng = np.random.default_rng([self.seed, index, 8])
-        for attempt in range(TRIES):
-            spot, view = self._spot(group, within // PER_SPOT, attempt // TRIES_PER_SPOT)
-            placed = self._place(group, spot, rng)
-            if placed is not None:
-                return self._sample(index, spot, view, placed, rng)
-        raise RuntimeError(f"{self.name}: {TRIES} drawings of sample {index} were rejected")
+        return self._sample(index, swaps, swaps.placed[within % PER_SPOT], rng)
 
-    def _spot(self, group: int, number: int, attempt: int) -> tuple[Spot, UInt8]:
-        """The first place in which one of a few meshes keeps to the rules, and its picture without the object. The last
-        one is kept."""
-        key = (group, number, attempt)
-        if key not in self._spots:
+    def _found(self, group: int, number: int) -> Swaps:
+        """The first place in which enough meshes keep to the rules; the last one is kept."""
+        key = (group, number)
+        if key not in self._swaps:
             rng = np.random.default_rng([self.seed, *key, 9])
-            for _ in range(TRIES):
+            for _ in range(SPOTS):
                 spot = self._look(group, rng)
-                if spot and any(self._place(group, spot, rng) for _ in range(SCOUTS)):
+                placed = self._meshes(group, spot, rng) if spot else []
+                if spot and len(placed) == PER_SPOT:
                     break
             else:
-                raise RuntimeError(f"{self.name}: no place in scene {group} where a mesh keeps to the rules")
-            self._spots.clear()
-            self._spots[key] = spot, spot.without.render(VIEW, spot.T_world_cam, antialias=False).rgb
-        return self._spots[key]
+                raise RuntimeError(f"{self.name}: no place in scene {group} where meshes keep to the rules")
+            self._swaps.clear()
+            self._swaps[key] = Swaps(spot, spot.without.colours(spot.behind)[0], placed)
+        return self._swaps[key]
 
     def _look(self, group: int, rng: np.random.Generator) -> Spot | None:
-        """A viewpoint and one of the group's objects that give way, if it shows enough."""
-        table, T_world_cam = self.tables.table(group), viewpoint(rng)
+        """A viewpoint and one of the group's objects that give way, if one shows enough."""
+        table, T_world_cam = self.tables.table(group), any_viewpoint(rng)
         giving_way = np.random.default_rng([self.seed, group, 10]).permutation(len(table.drawn))[:GIVING_WAY]
-        label = 1 + int(rng.choice(giving_way))
-        depth, labels = table.renderer.outlines(VIEW, T_world_cam)
-        if (labels == label).sum() < LEAST_PIXELS:
+        seen = table.renderer.outlines(VIEW, T_world_cam)
+        pixels = np.bincount(seen.labels.ravel(), minlength=len(table.drawn) + 1)
+        shown = [label for label in 1 + giving_way if pixels[label] >= LEAST_PIXELS]
+        if not shown:
             return None
+        label = int(rng.choice(shown))
         without = self._renderer(group, label)
-        box = box_of(points_of(depth, VIEW)[labels == label])
-        return Spot(T_world_cam, box, without, without.outlines(VIEW, T_world_cam)[0])
+        box = box_of(points_of(seen.depth_m, VIEW)[seen.labels == label])
+        return Spot(T_world_cam, box, without, without.outlines(VIEW, T_world_cam))
+
+    def _meshes(self, group: int, spot: Spot, rng: np.random.Generator) -> list[Placed]:
+        """PER_SPOT meshes that keep to the rules, fewer where they are too rare."""
+        placed: list[Placed] = []
+        for tried in range(1, MESHES + 1):
+            mesh = self._place(group, spot, rng)
+            if mesh is not None:
+                placed.append(mesh)
+            if len(placed) == PER_SPOT or (tried >= SCOUTS and not placed):
+                break
+        return placed
 
     def _place(self, group: int, spot: Spot, rng: np.random.Generator) -> Placed | None:
         """One drawing. Most are rejected, so nothing is coloured yet."""
@@ -220,21 +238,20 @@ class ObjectSwap:
             return None
         light = self.tables.table(group).scene.light.turned(spot.T_world_cam[:3, :3].T)
         layer = Alone(drawn, T_cam_obj, light, scale)
-        depth = layer.depth(VIEW)
-        mask = z_buffer(depth, spot.depth_m)
+        outlines = layer.outlines(VIEW)
+        depth = outlines.depth_m
+        mask = z_buffer(depth, spot.behind.depth_m)
         seen, whole = int(mask.sum()), int(np.isfinite(depth).sum())
         if seen < max(LEAST_PIXELS, LEAST_VISIBLE * whole):
             return None
-        if not has_cue(mask, np.where(mask, depth, spot.depth_m)):
+        if not has_cue(mask, np.where(mask, depth, spot.behind.depth_m)):
             return None
-        return Placed(drawn, layer, scale, mask, seen / whole)
+        return Placed(drawn, layer, outlines, scale, mask, seen / whole)
 
-    def _sample(
-        self, index: int, spot: Spot, view: UInt8, placed: Placed, rng: np.random.Generator
-    ) -> Sample:
-        camera = crop_camera(VIEW, placed.mask)
+    def _sample(self, index: int, swaps: Swaps, placed: Placed, rng: np.random.Generator) -> Sample:
+        spot, camera = swaps.spot, crop_camera(VIEW, placed.mask)
         scene = spot.without.render(camera, spot.T_world_cam, antialias=False)
-        seen = placed.layer.seen(camera, antialias=False)
+        seen = placed.layer.seen(camera)
         rgb, _, mask = swapped(scene.rgb, scene.depth_m, seen)
         step = camera.width // POINTS
         noisy = noisy_depth(scene, camera, VIEW, self.tables.sensor, rng)
@@ -248,7 +265,7 @@ class ObjectSwap:
             # As in the paper the pasted points are exact, those of the scene as they were measured.
             depth_m=np.where(mask[::step, ::step], seen.depth_m[::step, ::step], noisy).astype(np.float32),
             target=seen.albedo,
-            view=swapped(view, spot.depth_m, placed.layer.seen(VIEW, antialias=False))[0],
+            view=swapped(swaps.view, spot.behind.depth_m, placed.layer.coloured(placed.outlines))[0],
             view_mask=placed.mask,
             camera=camera,
             view_camera=VIEW,
@@ -268,4 +285,4 @@ class ObjectSwap:
         return self._without[group, label]
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_without": {}, "_spots": {}}
+        return {**self.__dict__, "_without": {}, "_swaps": {}}

@@ -8,7 +8,7 @@ import numpy as np
 
 from sam3d_ros.data.render import Rendered, SceneRenderer
 from sam3d_ros.data.room import room
-from sam3d_ros.data.scene import Light, Scene, look_at, place
+from sam3d_ros.data.scene import Scene, any_lamp, any_viewpoint, place
 from sam3d_ros.data.sensor import DepthSensor, sense
 from sam3d_ros.data.sets.pool import Drawn, Pool
 from sam3d_ros.data.sets.sample import (
@@ -82,10 +82,7 @@ class TabletopSet:
             rng = np.random.default_rng([self.seed, group, 4])
             drawn = self.pool.draw(group, int(rng.integers(self.objects[0], self.objects[1] + 1)), rng)
             placed = place([d.model for d in drawn], rng, self.radius_m, lying=0.3)
-            azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(35, 80))
-            flat = np.cos(height)
-            direction = np.array([np.cos(azimuth) * flat, np.sin(azimuth) * flat, np.sin(height)])
-            light = Light(direction, float(rng.uniform(0.4, 0.9)), float(rng.uniform(0.25, 0.55)))
+            light = any_lamp(rng)
             scene = Scene(placed, room(rng, TEXELS), light)
             self._kept.clear()
             self._kept[group] = Table(scene, SceneRenderer(scene), drawn)
@@ -96,7 +93,7 @@ class TabletopSet:
         key = (group, number, attempt)
         if key not in self._views:
             table = self.table(group)
-            T_world_cam = viewpoint(np.random.default_rng([self.seed, *key, 5]))
+            T_world_cam = any_viewpoint(np.random.default_rng([self.seed, *key, 5]))
             picture = table.renderer.render(VIEW, T_world_cam, antialias=False)
             whole = {k: int(v.sum()) for k, v in table.renderer.silhouettes(VIEW, T_world_cam).items()}
             self._views.clear()
@@ -109,11 +106,10 @@ class TabletopSet:
     def _look(self, index: int, table: Table, looked: View, number: int) -> Sample | None:
         """Object `number` of those that show enough; None where none does."""
         T_world_cam, view, whole = looked.T_world_cam, looked.picture, looked.whole
-        candidates = []
-        for label in range(1, len(table.drawn) + 1):
-            seen = int((view.labels == label).sum())
-            if seen >= LEAST_PIXELS and seen >= LEAST_VISIBLE * whole[label]:
-                candidates.append(label)
+        pixels = np.bincount(view.labels.ravel(), minlength=len(table.drawn) + 1)
+        candidates = [
+            label for label in whole if pixels[label] >= max(LEAST_PIXELS, LEAST_VISIBLE * whole[label])
+        ]
         if not candidates:
             return None
         rng = np.random.default_rng([self.seed, index, 6])
@@ -137,34 +133,27 @@ class TabletopSet:
             view_camera=VIEW,
             T_cam_obj=inverse(T_world_cam) @ placed.T_world_obj,
             scale=1.0,
-            visible=min(1.0, float(view_mask.sum() / max(whole[label], 1))),
+            visible=min(1.0, float(pixels[label] / max(whole[label], 1))),
             labels=(SHAPE, ROTATION, TRANSLATION, SCALE),
         )
-
-
-def viewpoint(rng: np.random.Generator) -> Float:
-    """(4, 4) `T_world_cam` from 0.45 to 1 m, 15 to 70 degrees above the table, not quite at its middle."""
-    angle, down = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(15, 70))
-    target = np.array([*rng.uniform(-0.06, 0.06, 2), 0.04])
-    away = np.array([np.cos(angle) * np.cos(down), np.sin(angle) * np.cos(down), np.sin(down)])
-    return look_at(target + rng.uniform(0.45, 1.0) * away, target)
 
 
 def noisy_depth(
     picture: Rendered, camera: Camera, view_camera: Camera, sensor: DepthSensor, rng: np.random.Generator
 ) -> Float:
-    """(POINTS, POINTS) float32 m: what a sensor of 5 times the view's pixels makes of the crop, every second pixel.
+    """(POINTS, POINTS) float32 m: what a sensor of 5 times the view's pixels makes of every second pixel of the crop.
 
-    Errors that are given in pixels of the sensor are scaled to the crop's.
+    Errors that are given in pixels of the sensor are scaled to these.
     """
-    zoom = camera.fx / (5 * view_camera.fx)
+    step = camera.width // POINTS
+    thinned = Rendered(**{name: values[::step, ::step] for name, values in vars(picture).items()})
+    fx, fy, cx, cy = (value / step for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    zoom = fx / (5 * view_camera.fx)
     own = replace(
         sensor,
         subpixel=sensor.subpixel * zoom,
         lateral_px=sensor.lateral_px * zoom,
         correlation_px=max(sensor.correlation_px * zoom, 0.3),
     )
-    units = sense(picture, camera, rng, own)
-    depth = np.where(units > 0, units * np.float32(own.unit_m), np.float32(np.nan))
-    step = camera.width // POINTS
-    return depth[::step, ::step].astype(np.float32)
+    units = sense(thinned, Camera(POINTS, POINTS, fx, fy, cx, cy), rng, own)
+    return np.where(units > 0, units * np.float32(own.unit_m), np.float32(np.nan)).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,19 +22,32 @@ OBJECTS = 900_000
 ABOUT = "about.json"
 
 
-def run(
-    out: Path,
-    packs: tuple[Path, ...],
-    config: Literal["nano", "compact"],
-    first: int,
-    step: int,
-    stop: int,
-    seed: int,
-    fine: bool,
-) -> int:
+@dataclass(frozen=True)
+class Filling:
+    """What a folder is filled with. packs: objects beside the procedural ones; config: whose grids and pictures; scenes
+    first, first + step, ... below stop; seed: of everything random; fine: what the texture stages learn too."""
+
+    out: Path
+    packs: tuple[Path, ...]
+    config: Literal["nano", "compact"]
+    first: int
+    step: int
+    stop: int
+    seed: int
+    fine: bool
+
+    @property
+    def scenes(self) -> range:
+        """Their numbers. Raises InputError where there are none."""
+        if self.first < 0 or self.step < 1 or self.stop <= self.first:
+            raise InputError(f"scenes {self.first}, {self.first + self.step}, ... below {self.stop} are none")
+        return range(self.first, self.stop, self.step)
+
+
+def run(filling: Filling) -> int:
     """Fill the folder; returns the exit code: 0 done, 1 something is not as it should be, 130 stopped."""
     try:
-        fill_folder(out, packs, config, first, step, stop, seed, fine)
+        fill_folder(filling)
     except ModuleNotFoundError as error:
         print(
             f"sam3d train-data: no module {error.name}: pip install -r requirements/data.txt", file=sys.stderr
@@ -48,17 +62,8 @@ def run(
     return 0
 
 
-def fill_folder(
-    out: Path,
-    packs: tuple[Path, ...],
-    config: Literal["nano", "compact"],
-    first: int,
-    step: int,
-    stop: int,
-    seed: int,
-    fine: bool,
-) -> None:
-    """Scenes first, first + step, ... below stop, then what the second stage learns from them.
+def fill_folder(filling: Filling) -> None:
+    """The scenes, then what the second stage learns from them.
 
     Raises InputError for numbers that make no range, and for a folder that was filled from something else.
     """
@@ -67,32 +72,30 @@ def fill_folder(
     from sam3d_ros.train.compact.generate import generate
     from sam3d_ros.train.compact.objects import ObjectStream
 
-    if first < 0 or step < 1 or stop <= first:
-        raise InputError(f"scenes {first}, {first + step}, ... below {stop} are none")
-    geometry, texture = (NANO, NANO_TEXTURE) if config == "nano" else (COMPACT, COMPACT_TEXTURE)
-    sources = training_sources(packs)
-    sign(out, {"config": config, "seed": seed, "objects": {s.name: len(s) for s in sources}})
-    stream = ObjectStream([(s, WEIGHTS.get(s.name, OTHER), (0, len(s))) for s in sources], seed)
+    out, seed, numbers = filling.out, filling.seed, filling.scenes
+    geometry, texture = (NANO, NANO_TEXTURE) if filling.config == "nano" else (COMPACT, COMPACT_TEXTURE)
+    sources = training_sources(filling.packs)
+    sign(out, {"config": filling.config, "seed": seed, "objects": {s.name: len(s) for s in sources}})
+    stream = ObjectStream([(s, WEIGHTS.get(s.name, OTHER)) for s in sources], seed)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[examples]} examples")) as bar:
-        total = len(range(first, stop, step))
-        scenes = bar.add_task("scenes", total=total, examples=0)
+        scenes = bar.add_task("scenes", total=len(numbers), examples=0)
 
         def made(scene: int, count: int) -> None:
             examples = bar.tasks[scenes].fields["examples"] + count
-            bar.update(scenes, completed=(scene - first) // step + 1, examples=examples)
+            bar.update(scenes, completed=numbers.index(scene) + 1, examples=examples)
 
-        generate(stream, out, geometry.grid, first, step, stop, seed, made, geometry.picture.pixels)
-        bar.update(scenes, completed=total)
-        if fine:
-            filled = bar.add_task("fine", total=total, examples=0)
+        generate(stream, out, geometry.grid, numbers, seed, made, geometry.picture.pixels)
+        bar.update(scenes, completed=len(numbers))
+        if filling.fine:
+            filled = bar.add_task("fine", total=len(numbers), examples=0)
 
             def coloured(name: str, count: int) -> None:
                 examples = bar.tasks[filled].fields["examples"] + count
-                bar.update(filled, completed=(int(Path(name).stem) - first) // step + 1, examples=examples)
+                bar.update(filled, completed=numbers.index(int(Path(name).stem)) + 1, examples=examples)
 
-            fine_examples.fill(out, texture.fine, coloured, first, step)
-            bar.update(filled, completed=total)
+            fine_examples.fill(out, texture.fine, numbers, coloured)
+            bar.update(filled, completed=len(numbers))
 
 
 def training_sources(packs: tuple[Path, ...]) -> list[ObjectSource]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,16 +92,15 @@ def fine_example(
 def fill(
     folder: Path,
     side: int,
+    scenes: Container[int],
     progress: Callable[[str, int], None] | None = None,
-    first: int = 0,
-    step: int = 1,
 ) -> None:
-    """Make fine/NUMBER.npz for scenes first, first + step, ... of a training folder that have none, in the order of
+    """Make fine/NUMBER.npz for those of these scenes that are in a training folder and have none, in the order of
     their examples."""
     things = ColouredObjects(folder / "objects")
     for path in sorted((folder / "scenes").glob("*.npz")):
         target = folder / "fine" / path.name
-        if int(path.stem) < first or (int(path.stem) - first) % step or target.exists():
+        if int(path.stem) not in scenes or target.exists():
             continue
         looks = load(folder / "looks" / path.name)
         shapes = load(path)["shape"].astype(np.float32) / 127

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +21,18 @@ def generate(
     stream: ObjectStream,
     folder: Path,
     side: int,
-    first: int,
-    step: int,
-    stop: int,
+    scenes: Iterable[int],
     seed: int,
     progress: Callable[[int, int], None] | None = None,
     pixels: int = PIXELS,
 ) -> None:
-    """Scenes first, first + step, ... below stop, each a pure function of its number; those that exist are skipped.
+    """The scenes of these numbers, each a pure function of its own; those that exist are skipped.
 
     Every look gives an example in the box of the first question, and one in a box as the answer to it may give.
     side: samples per side of the grids; pixels: of the pictures. progress(scene, examples in it) is called after each;
     what it raises stops the work.
     """
-    for scene in range(first, stop, step):
+    for scene in scenes:
         path = folder / "scenes" / f"{scene:06d}.npz"
         if path.exists():
             continue

@@ -27,11 +27,10 @@ class TrainingObject:
 class ObjectStream:
     """Object n of an endless stream is a pure function of (seed, n); the last `kept` stay in memory.
 
-    sources with their weights and the range of objects of each that may be used. Objects of the sources in `plain`
-    are painted anew.
+    sources with their weights. Objects of the sources in `plain` are painted anew.
     """
 
-    sources: Sequence[tuple[ObjectSource, float, tuple[int, int]]]
+    sources: Sequence[tuple[ObjectSource, float]]
     seed: int = 0
     kept: int = 64
     plain: tuple[str, ...] = ("random_urdfs",)
@@ -50,17 +49,15 @@ class ObjectStream:
         return self._cache[number]
 
     def _make(self, number: int) -> TrainingObject:
-        weights = np.array([weight for _, weight, _ in self.sources])
+        weights = np.array([weight for _, weight in self.sources])
         for attempt in range(20):
             rng = np.random.default_rng([self.seed, number, attempt])
-            source, _, (first, last) = self.sources[rng.choice(len(weights), p=weights / weights.sum())]
+            source, _ = self.sources[rng.choice(len(weights), p=weights / weights.sum())]
             try:
-                model = source.load(int(rng.integers(first, last)))
+                model = source.load(int(rng.integers(len(source))))
             except Unusable:
                 continue
             if source.name in self.plain:
                 model = dress(model, rng)
             return TrainingObject(number, model, distance_volume(model.mesh, number))
-        raise InputError(
-            f"20 draws from {', '.join(s.name for s, _, _ in self.sources)} gave no usable object"
-        )
+        raise InputError(f"20 draws from {', '.join(s.name for s, _ in self.sources)} gave no usable object")

@@ -13,7 +13,7 @@ import numpy as np
 
 from sam3d_ros.data.render import SceneRenderer
 from sam3d_ros.data.room import room
-from sam3d_ros.data.scene import Light, Scene, look_at, place
+from sam3d_ros.data.scene import Scene, any_lamp, any_viewpoint, place
 from sam3d_ros.data.sensor import DepthSensor, sense
 from sam3d_ros.perception.frames import inverse
 from sam3d_ros.perception.masks import MaskLimits, check_mask
@@ -25,7 +25,7 @@ from sam3d_ros.types import Bool, Camera, Float, Frame, Mask, ObjectView, Reject
 
 CROWDS = (((1, 3), 0.15, 0.25), ((3, 6), 0.2, 0.35), ((6, 10), 0.16, 0.4))
 """Objects on a table (least, most), radius in m within which they stand, share of the scenes."""
-NEW_OBJECTS = 2
+NEW_OBJECTS = 4
 """Objects that are new with every scene; the others of its window were in the scenes before."""
 WINDOW = 40
 VIEWPOINTS = 12
@@ -56,13 +56,10 @@ def looks(stream: ObjectStream, scene: int, seed: int) -> Iterator[Look]:
     numbers = scene * NEW_OBJECTS + rng.choice(WINDOW, int(rng.integers(least, most + 1)), replace=False)
     things = [stream[int(number)] for number in numbers]
     placed = place([thing.model for thing in things], rng, radius, lying=0.25)
-    azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(35, 80))
-    direction = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
-    light = Light(direction, float(rng.uniform(0.4, 0.9)), float(rng.uniform(0.25, 0.55)))
-    table = Scene(placed, room(rng, 192), light)
-    renderer = SceneRenderer(table)
+    light = any_lamp(rng)
+    renderer = SceneRenderer(Scene(placed, room(rng, 192), light))
     for _ in range(VIEWPOINTS):
-        camera, T_world_cam = _camera(rng), _viewpoint(rng)
+        camera, T_world_cam = _camera(rng), any_viewpoint(rng)
         picture = renderer.render(camera, T_world_cam, antialias=False)
         units = sense(picture, camera, rng, _sensor(camera, rng))
         depth_m = np.where(units > 0, units * np.float32(1e-3), np.float32(np.nan)).astype(np.float32)
@@ -104,14 +101,6 @@ def _sensor(camera: Camera, rng: np.random.Generator) -> DepthSensor:
         lateral_px=0.8 * zoom,
         correlation_px=max(1.2 * zoom, 0.4),
     )
-
-
-def _viewpoint(rng: np.random.Generator) -> Float:
-    """(4, 4) `T_world_cam` from 0.4 to 1 m, 15 to 70 degrees above the table, not quite at its middle."""
-    angle, down = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(15, 70))
-    target = np.array([*rng.uniform(-0.08, 0.08, 2), 0.04])
-    away = np.array([np.cos(angle) * np.cos(down), np.sin(angle) * np.cos(down), np.sin(down)])
-    return look_at(target + rng.uniform(0.4, 1.0) * away, target)
 
 
 def _rough(pixels: Bool, rng: np.random.Generator) -> Bool:
