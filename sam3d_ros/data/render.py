@@ -263,7 +263,7 @@ class SceneRenderer:
         """What is where rays met something."""
         face, count = met.face, len(met.face)
         normal, albedo = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
-        on_object = np.flatnonzero(face < self._object_faces)
+        on_object = np.flatnonzero(face < self._object_faces) if self._quads else slice(None)
         u, v = met.u[on_object, None], met.v[on_object, None]
         corners = self._attributes[face[on_object]]
         values = corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v
@@ -271,7 +271,7 @@ class SceneRenderer:
         normal[on_object] = values[:, 3:] / _lengths(values[:, 3:])
         points = met.start + met.directions * met.distance[:, None]
         # Below zero on objects, which are no quad's.
-        room_face = (face - self._object_faces) // 2
+        room_face = (face - self._object_faces) >> 1
         for index, (quad, image) in enumerate(self._quads):
             here = np.flatnonzero(room_face == index)
             if len(here):

@@ -239,6 +239,9 @@ def test_outlines_and_windows_are_parts_of_the_picture():
             outlines = renderer.outlines(camera, T)
             np.testing.assert_array_equal(outlines.depth_m, picture.depth_m)
             np.testing.assert_array_equal(outlines.labels, picture.labels)
+            plain = renderer.render(camera, T, antialias=False)
+            for part, whole in zip(renderer.colours(outlines), (plain.rgb, plain.albedo), strict=True):
+                np.testing.assert_array_equal(part, whole)
             assert picture.rgb.shape == (48, 64, 3)
             if cx > -400:
                 assert (outlines.labels > 0).any()

@@ -86,6 +86,15 @@ def test_labels_are_those_of_the_paper(made):
     assert all(0.1 <= s.visible <= 0.9 or s.visible == 1 for s in made["fo"])
 
 
+def test_meshes_take_turns_in_one_place(made):
+    """Around both meshes the view stays as it is; in another place it does not."""
+    a, b, elsewhere = (made["swap"][i] for i in (0, 1, 3))
+    assert not np.array_equal(a.view_mask, b.view_mask)
+    around = ~(a.view_mask | b.view_mask)
+    np.testing.assert_array_equal(a.view[around], b.view[around])
+    assert (a.view[around] != elsewhere.view[around]).any()
+
+
 def test_a_third_of_the_targets_is_the_occluder():
     samples = [s.visible == 1 for s in stream(FlyingOcclusions(pool()), stop=32)]
     assert 0.15 < np.mean(samples) < 0.55
