@@ -20,8 +20,9 @@ from sam3d_ros.data.commands import make_set
 from sam3d_ros.data.objects import CATEGORIES, make_object
 from sam3d_ros.data.render import SceneRenderer
 from sam3d_ros.data.render_gl import GlSceneRenderer, why_unavailable
-from sam3d_ros.data.scene import make_tabletop, orbit
+from sam3d_ros.data.scene import any_lamp, any_viewpoint, make_tabletop, orbit
 from sam3d_ros.data.sets import occlusion, tabletop
+from sam3d_ros.data.sets.alone import Alone, any_rotation, in_view
 from sam3d_ros.data.sets.iso import VIEWS
 from sam3d_ros.data.sets.pool import Pool
 from sam3d_ros.data.sets.sample import SampleSet
@@ -115,6 +116,32 @@ def sets(packs: list[Path], views: int) -> None:
         print(f"{name:20s} {made:8.1f} views/s; encoding {written:.0f} /s, {size:.0f} kB")
 
 
+def parts() -> None:
+    """What views are put together from, ms: of a table, then of objects whose sphere fills 0.8 of the view."""
+    pool = Pool([Procedural()])
+    tables = tabletop.TabletopSet(pool)
+    table, rng, view = tables.table(0), np.random.default_rng(0), tabletop.VIEW
+    T = any_viewpoint(rng)
+    picture = table.renderer.render(view, T, antialias=False)
+    drawn, light = [pool.at(i) for i in range(20)], any_lamp(rng)
+    alone = [Alone(d, in_view(d.model, any_rotation(rng), 0.8, np.zeros(2)), light) for d in drawn]
+    outlines = [one.outlines(view) for one in alone]
+    works: dict[str, Callable[[int], object]] = {
+        "picture of a table": lambda _: table.renderer.render(view, T, antialias=False),
+        "its outlines": lambda _: table.renderer.outlines(view, T),
+        "silhouettes": lambda _: table.renderer.silhouettes(view, T),
+        "sensor noise": lambda _: tabletop.noisy_depth(picture, view, view, tables.sensor, rng),
+        "ray tree of a table": lambda _: SceneRenderer(table.scene),
+        "outlines of an object": lambda i: alone[i].outlines(view),
+        "its colours": lambda i: alone[i].coloured(outlines[i]),
+        "an object": lambda i: pool.at(100 + i),
+        "its renderer": lambda i: pool.at(100 + i).renderer,
+    }
+    print()
+    for name, work in works.items():
+        print(f"{name:22s} {1e3 / rate(work, 20):6.1f} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--packs", type=Path, nargs="*", default=[])
@@ -123,6 +150,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     objects(arguments.packs)
     renderers()
+    parts()
     sets(arguments.packs, arguments.views)
 
 

@@ -36,7 +36,7 @@ class Pool:
     """Sources one after the other in an order shuffled by the seed, seen through a window that moves on by one object
     per group of samples.
 
-    Making an object costs as much as ten views of it. Neighbouring groups share all objects but one, so a worker that
+    Making an object costs as much as a few views of it. Neighbouring groups share all objects but one, so a worker that
     streams keeps the window in memory, and yet any group can be made anywhere. plain: objects of these
     sources (in one colour) are painted with random textures.
     """
