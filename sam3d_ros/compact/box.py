@@ -61,13 +61,18 @@ def box_of(points: Float, on_support: bool) -> ObjectBox:
     return box_around(low, high, on_support)
 
 
+def leaves(translation: Float, scale: Float) -> bool:
+    """Whether bounds, given as `box_again` takes them, stick out of the box at its sides or at its top."""
+    low, high = 0.5 + translation - np.exp(scale) / 2, 0.5 + translation + np.exp(scale) / 2
+    return bool((low[:2] < 0).any() or (high > 1).any())
+
+
 def box_again(box: ObjectBox, translation: Float, scale: Float, points: Float) -> ObjectBox:
     """The box for a second look at a thing on a support: around what the first answer, asked in `box`, says of its
     bounds, and around the visible points (N, 3) m, view frame.
 
     translation (3,): centre of the bounds relative to that of the box, over the box's sides; scale (3,): log of the
-    bounds' sides over the box's. Behind other things an object is often larger than what is seen of it; in the open
-    its own bounds are tighter than what could be hidden. Either way more cells lie where it is.
+    bounds' sides over the box's. Behind other things an object is often larger than what is seen of it.
     """
     centre, half = box.low + box.size * (0.5 + translation), box.size * np.exp(scale) / 2
     seen_low, seen_high = np.percentile(points.astype(np.float64), LEVELS, axis=0)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from sam3d_ros.compact.ask import Question, ask_in, stacked
-from sam3d_ros.compact.box import box_again
+from sam3d_ros.compact.box import box_again, leaves
 from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.mesh.surface import Grid, surface
@@ -32,9 +32,10 @@ TEXTURE_ORDER = ("distance", "colour")
 class Sampling:
     """steps of the flow and `rescale` of their times (`flow.time_steps`). shortcut: whether the network is told the
     size of its steps, as after distillation. candidates: answers per object, each from its own noise, every second one
-    from the mirror image of what was seen. pick: whether the answer is their mean, or the best of them by how well it
-    explains what was seen. level, fine_level: added to the
-    distances of the first and the second stage, in units of the truncation, before their zero is taken."""
+    from the mirror image of what was seen. looks: how often an object is asked about at most: again while its answer
+    leaves the box it was asked in, in the box that the answer gives. pick: whether the answer is the candidates' mean,
+    or the best of them by how well it explains what was seen. level, fine_level: added to the distances of the first
+    and the second stage, in units of the truncation, before their zero is taken."""
 
     steps: int = 4
     rescale: float = 1.0
@@ -147,10 +148,13 @@ class CompactModel:
         end = sample(_velocity(self._step, ORDER, context), start, times, step, should_stop=should_stop)
         return [self._shape(q, end, i * s.candidates, s.candidates) for i, q in enumerate(questions)]
 
-    def ask_again(self, question: Question, shape: Shape) -> Question:
-        """The question about the same object in the box that its answer gives."""
-        layout = {name: value.mean(axis=0) for name, value in shape.layout.items()}
-        box = box_again(question.box, layout["translation"], layout["scale"], question.seen.points)
+    def ask_again(self, question: Question, shape: Shape) -> Question | None:
+        """The question about the same object in the box that its answer gives; None where the object, as far as the
+        answer says, does not leave the box it was asked in."""
+        translation, scale = (shape.layout[name].mean(axis=0) for name in ("translation", "scale"))
+        if not leaves(translation, scale):
+            return None
+        box = box_again(question.box, translation, scale, question.seen.points)
         return ask_in(box, question.seen, self.side, self.pixels)
 
     def refine(

@@ -32,8 +32,14 @@ def ask_model(
     try:
         shapes = model.shapes(questions, sampling, should_stop)
         for _ in range(1, sampling.looks):
-            questions = [model.ask_again(*pair) for pair in zip(questions, shapes, strict=True)]
-            shapes = model.shapes(questions, sampling, should_stop)
+            again = {
+                i: question
+                for i in range(len(questions))
+                if (question := model.ask_again(questions[i], shapes[i])) is not None
+            }
+            closer = model.shapes(list(again.values()), sampling, should_stop)
+            for i, shape in zip(again, closer, strict=True):
+                questions[i], shapes[i] = again[i], shape
     except Cancelled:
         raise
     except Exception as error:  # no memory, a driver: the classical method still works

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sam3d_ros.compact.box import BELOW, COMMON, LEAST_M, MARGIN, THINNEST, ObjectBox, box_again, box_of
+from sam3d_ros.compact.box import (
+    BELOW,
+    COMMON,
+    LEAST_M,
+    MARGIN,
+    THINNEST,
+    ObjectBox,
+    box_again,
+    box_of,
+    leaves,
+)
 
 
 def corners(low: list[float], high: list[float]) -> np.ndarray:
@@ -91,3 +101,13 @@ def test_an_absurd_answer_gives_a_box_with_what_was_seen() -> None:
         box = box_again(first, np.array(translation), np.array(scale), points)
         assert (box.size > 0).all()
         assert (np.abs(box.unit(points)) < 1).all(axis=1).mean() > 0.97
+
+
+def test_bounds_that_leave_the_box() -> None:
+    """At a side or the top; what they say about the support does not count."""
+    inside = np.log(np.array([0.8, 0.8, 0.8]))
+    assert not leaves(np.array([0.09, -0.09, 0.09]), inside)
+    assert not leaves(np.array([0.0, 0.0, -0.3]), inside)
+    for axis, to in ((0, 0.2), (0, -0.2), (1, 0.2), (1, -0.2), (2, 0.2)):
+        assert leaves(to * np.eye(3)[axis], inside)
+    assert leaves(np.zeros(3), np.log(np.array([0.8, 1.1, 0.8])))

@@ -133,23 +133,29 @@ def test_more_objects_than_a_batch_holds_keep_their_order(
 
 
 def test_a_second_look_is_in_the_box_of_the_first_answer(
-    model: Reconstructor, scene: BoxScene, frame: Frame
+    model: Reconstructor, scene: BoxScene, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """For those objects alone whose answer leaves its box."""
     network = model.chosen.model
     assert network is not None
     views, sampling = views_of(frame, scene), model.chosen.sampling
-    first, second = (ask_model(network, replace(sampling, looks=n), views, frame) for n in (1, 2))
-    for before, after in zip(first, second, strict=True):
-        assert isinstance(before, Asked)
-        assert isinstance(after, Asked)
-        layout = {name: value.mean(axis=0) for name, value in before.shape.layout.items()}
-        box = box_again(
-            before.question.box, layout["translation"], layout["scale"], before.question.seen.points
-        )
-        np.testing.assert_array_equal(after.question.box.size, box.size)
-        assert not np.allclose(after.question.box.size, before.question.box.size)
-        (alone,) = network.shapes([after.question], sampling)
-        np.testing.assert_allclose(after.shape.distance, alone.distance, atol=1e-4)
+    still = np.zeros(3, np.float32)
+    for aside in (0.0, 0.5):  # what the random network says of the bounds does not matter
+        bounds = {"translation": (still + np.float32(aside), still), "scale": (still - 1, still)}
+        monkeypatch.setattr(network, "_layout", network._layout | bounds)
+        first, second = (ask_model(network, replace(sampling, looks=n), views, frame) for n in (1, 2))
+        for before, after in zip(first, second, strict=True):
+            assert isinstance(before, Asked)
+            assert isinstance(after, Asked)
+            box, points = before.question.box, before.question.seen.points
+            if aside:
+                assert not np.allclose(after.question.box.size, box.size)
+                # The mirrored half of the candidates says the other side.
+                layout = {name: value.mean(axis=0) for name, value in before.shape.layout.items()}
+                box = box_again(box, layout["translation"], layout["scale"], points)
+            np.testing.assert_array_equal(after.question.box.size, box.size)
+            (alone,) = network.shapes([after.question], sampling)
+            np.testing.assert_allclose(after.shape.distance, alone.distance, atol=1e-4)
 
 
 def test_candidates_are_averaged_or_the_best_is_picked(
