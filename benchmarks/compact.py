@@ -1,6 +1,6 @@
 """The compact model on this CPU: two objects at once or one after the other, threads, torch, and in the node.
 
-    PYTHONPATH=. .venv/bin/python benchmarks/compact.py [--model NAME|DIR] [--rounds 20] [--threads 1 2] [--no-node]
+    .venv/bin/python benchmarks/compact.py [--model NAME|DIR] [--rounds 20] [--threads 1 2] [--no-node]
 
 A noisy synthetic table at 640x480 with two objects. Everything that is compared is measured in turns within one run, so
 that a busy machine is busy for all; ratios of CPU time hold, milliseconds are those of this moment. The time of torch
