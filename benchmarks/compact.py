@@ -134,25 +134,28 @@ def stages(
     }
     made = {name: Reconstructor(settings) for name, settings in runs.items()}
     spent: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in runs}
-    phases: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    phases: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for _ in range(rounds + 1):
         for name, reconstructor in made.items():
             start = time.perf_counter()
             located = reconstructor.locate(frame, masks)
             middle = time.perf_counter()
             results = reconstructor.finish(located)
-            phases[name].append((middle - start, time.perf_counter() - middle))
+            end = time.perf_counter()
+            reconstructor.reconstruct(frame, masks[:1])
+            alone = time.perf_counter() - end
+            phases[name].append((middle - start, end - middle, 2 * alone / (end - start)))
             for r in results:
                 if isinstance(r, Reconstruction):
                     for stage, seconds in r.seconds.items():
                         spent[name][stage].append(seconds)
     table = Table(title="pipeline, ms per object (support: per frame); phases: per frame of two objects")
-    for heading in ("method", *STAGES, "first phase", "second phase"):
+    for heading in ("method", *STAGES, "first phase", "second phase", "twice a frame of one / two"):
         table.add_column(heading, justify="right")
     for name in runs:
         per_stage = [f"{1e3 * np.median(v):.0f}" if (v := spent[name][stage]) else "-" for stage in STAGES]
-        per_phase = [f"{1e3 * v:.0f}" for v in np.median(phases[name][1:], axis=0)]
-        table.add_row(name, *per_stage, *per_phase)
+        first, second, ratio = np.median(phases[name][1:], axis=0)
+        table.add_row(name, *per_stage, f"{1e3 * first:.0f}", f"{1e3 * second:.0f}", f"{ratio:.2f}")
     console.print(table)
 
 
