@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 import numpy as np
 from rclpy.impl.rcutils_logger import RcutilsLogger
@@ -28,6 +29,8 @@ from sam3d_ros.types import Cancelled, Float, Frame, InputError, Reconstruction,
 
 Progress = Callable[[str, int, float], None]
 """stage, mask (0: the whole frame), done fraction 0..1"""
+CHOICE = attrgetter("method", "model", "backend", "threads")
+"""Of the parameters those that the loaded model depends on."""
 
 
 def pipeline_settings(p: NodeParameters) -> Settings:
@@ -77,11 +80,7 @@ class Processor:
     def _made(self, settings: NodeParameters, before: NodeParameters | None) -> Reconstructor:
         """With the model that is loaded already, where the parameters ask for the same."""
         wanted = pipeline_settings(settings)
-        same = all(
-            getattr(settings, name) == getattr(before, name, None)
-            for name in ("method", "model", "backend", "threads")
-        )
-        if before and same:
+        if before and CHOICE(settings) == CHOICE(before):
             return Reconstructor(wanted, self.chosen)
         chosen = choose(wanted)
         self._logger.info(f"method {chosen.method}: {chosen.reason}")

@@ -14,4 +14,5 @@ import pytest
 )
 def test_starts_without_torch(module):
     script = f"import sys; sys.modules['torch'] = None; import sam3d_ros.model.{module}"
-    subprocess.run([sys.executable, "-c", script], check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
