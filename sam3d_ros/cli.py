@@ -94,6 +94,7 @@ def train(
     seed: int = 0,
     compiled: bool = False,
     sharded: bool = False,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
     log: int = 50,
     sheets: int = 1000,
     checkpoints: int = 1000,
@@ -120,6 +121,8 @@ def train(
         seed: of everything random.
         compiled: torch.compile, worth it on a GPU.
         sharded: parameters and moments shared out between processes (FSDP) instead of copied (DDP).
+        precision: of products; auto is bf16 on GPUs that have it and fp32 on CPUs. bf16 is faster on CPUs with
+            AVX512_BF16 or AMX.
         log: steps between two lines of losses.
         sheets: steps between two sheets of samples and validation numbers.
         checkpoints: steps between two checkpoints.
@@ -140,6 +143,7 @@ def train(
         seed,
         compiled,
         sharded,
+        precision,
         log,
         sheets,
         checkpoints,

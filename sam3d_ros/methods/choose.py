@@ -40,12 +40,18 @@ def choose(settings: Settings) -> Chosen:
 
 
 def _compact(settings: Settings) -> Chosen:
+    """With the fastest backend that loads the bundle."""
     bundle = find_bundle(settings.model)
-    option = select.choose(bundle, settings.backend)
-    try:
-        model = CompactModel(bundle, select.start(option, settings.threads))
-    except EngineError as error:
-        raise InputError(f"{option.name} cannot load {bundle.folder}: {error}") from error
-    about, by = bundle.about, select.reason(option, bundle, settings.backend)
-    reason = f"{about.name} {about.version} of {bundle.folder}, {settings.threads or 'all'} threads, by {by}"
-    return Chosen("compact", reason, model, model.sampling)
+    failed: dict[str, str] = {}
+    for option in select.able(bundle, settings.backend):
+        try:
+            model = CompactModel(bundle, select.start(option, settings.threads))
+        except EngineError as error:
+            failed[option.name] = f"cannot load {bundle.folder}: {error}"
+            continue
+        about, by = bundle.about, select.reason(option, bundle, settings.backend, failed)
+        reason = (
+            f"{about.name} {about.version} of {bundle.folder}, {settings.threads or 'all'} threads, by {by}"
+        )
+        return Chosen("compact", reason, model, model.sampling)
+    raise InputError("; ".join(f"{name} {what}" for name, what in failed.items()))

@@ -20,7 +20,8 @@ PRECISION = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 @dataclass(frozen=True)
 class Interface:
-    """What an ONNX file says. data: its external data files. precision: of most of its weights."""
+    """What an ONNX file says. data: its external data files. precision: in which most of its weights
+    are used: those that are stored in another one go through a Cast first."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -42,8 +43,15 @@ def interface(path: Path) -> Interface:
         raise InputError(f"{path}: not an ONNX model")
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     weights: Counter[str] = Counter()
+    cast = {
+        node.input[0]: attribute.i
+        for node in model.graph.node
+        if node.op_type == "Cast"
+        for attribute in node.attribute
+        if attribute.name == "to"
+    }
     for tensor in _tensors(model.graph):
-        if (dtype := _dtype(tensor.data_type)) in PRECISION:
+        if (dtype := _dtype(cast.get(tensor.name, tensor.data_type))) in PRECISION:
             weights[PRECISION[dtype]] += int(np.prod(tensor.dims))
     return Interface(
         inputs=tuple(_spec(v, path) for v in model.graph.input),

@@ -9,8 +9,10 @@ import importlib.util
 import logging
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
 from sam3d_ros.types import InputError
@@ -83,17 +85,25 @@ def _onnxruntime() -> tuple[Option, Option]:
 
 def choose(bundle: Bundle, choice: str = "auto") -> Option:
     """The backend for a bundle. Raises InputError where the one asked for, or any, cannot run it."""
+    return able(bundle, choice)[0]
+
+
+def able(bundle: Bundle, choice: str = "auto") -> list[Option]:
+    """The backends that can run a bundle, the fastest first: where one of them fails at loading it, the next may not.
+    Raises InputError as `choose` does."""
     if choice not in CHOICES:
         raise InputError(f"backend {choice!r} is not one of {', '.join(CHOICES)}")
-    reasons = []
-    for option in options():
-        if choice not in ("auto", option.name):
-            continue
-        reason = option.text if not option.usable else _cannot_run(option, bundle)
-        if not reason:
-            return option
-        reasons.append(f"{option.name}: {reason}")
-    raise InputError(f"{bundle.about.name} cannot run here: {'; '.join(reasons)}")
+    asked = [option for option in options() if choice in ("auto", option.name)]
+    found = [option for option in asked if not _obstacle(option, bundle)]
+    if not found:
+        reasons = "; ".join(f"{option.name}: {_obstacle(option, bundle)}" for option in asked)
+        raise InputError(f"{bundle.about.name} cannot run here: {reasons}")
+    return found
+
+
+def _obstacle(option: Option, bundle: Bundle) -> str:
+    """What keeps a backend from running this bundle, or ""."""
+    return _cannot_run(option, bundle) if option.usable else option.text
 
 
 def _cannot_run(option: Option, bundle: Bundle) -> str:
@@ -119,10 +129,13 @@ def make_backend(bundle: Bundle, choice: str = "auto", threads: int = 0) -> Back
     return start(option, threads)
 
 
-def reason(option: Option, bundle: Bundle, choice: str = "auto") -> str:
-    """In words what was chosen, and after "auto" what kept the bundle from the faster ones."""
+def reason(
+    option: Option, bundle: Bundle, choice: str = "auto", failed: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """In words what was chosen, and after "auto" what kept the bundle from the faster ones. failed: by name, how those
+    failed that could not load it."""
     faster = [
-        f"{o.name}: {_cannot_run(o, bundle) if o.usable else o.text}"
+        f"{o.name}: {failed.get(o.name) or _obstacle(o, bundle)}"
         for o in options()[: options().index(option)]
     ]
     why = f" ({'; '.join(faster)})" if faster and choice == "auto" else ""

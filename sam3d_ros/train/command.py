@@ -13,6 +13,7 @@ from sam3d_ros.types import InputError
 if TYPE_CHECKING:
     from torch import nn
 
+    from sam3d_ros.train.loop import Precision
     from sam3d_ros.train.recipes import Config, Recipe
     from sam3d_ros.train.stages import Stage
 
@@ -33,6 +34,7 @@ class Options:
     seed: int = 0
     compiled: bool = False
     sharded: bool = False
+    precision: Precision = "auto"
     log: int = 50
     sheets: int = 1000
     checkpoints: int = 1000
@@ -87,6 +89,7 @@ def train_stage(name: str, config: Config, options: Options) -> int:
         seed=options.seed,
         compiled=options.compiled,
         sharded=options.sharded,
+        precision=options.precision,
     )
     if result.weights is None:
         return 130

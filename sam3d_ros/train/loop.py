@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sam3d_ros.train.checkpoint import Checkpoints, Progress, gathered, save_weights
 from sam3d_ros.train.ema import Ema
@@ -41,6 +42,9 @@ Sheet = Callable[[nn.Module, int], UInt8]
 """sheet(network, step): a picture (H, W, 3) of what the network makes now."""
 Measure = Callable[[nn.Module, int], dict[str, float]]
 """measure(network, step): validation numbers by name."""
+Precision = Literal["auto", "fp32", "bf16"]
+"""Of the products in a forward and backward pass; weights, moments and running mean are fp32. auto: bf16 on GPUs that
+have it, fp32 on CPUs, of which only some are faster in bf16 (AVX512_BF16, AMX)."""
 WEIGHTS = "weights.safetensors"
 
 
@@ -81,6 +85,7 @@ def train(
     seed: int = 0,
     compiled: bool = False,
     sharded: bool = False,
+    precision: Precision = "auto",
     patience: int = 10,
 ) -> Result:
     """Run a stage, from its last checkpoint in `folder` where there is one.
@@ -93,7 +98,7 @@ def train(
     Ctrl-C and SIGTERM end the run after the step at hand with a checkpoint. Raises Diverged (the message says at
     which step, and where the last checkpoint is) and InputError (data that end, a checkpoint of something else).
     """
-    run = _Run(stage, network, folder, accumulate, seed, compiled, sharded, patience)
+    run = _Run(stage, network, folder, accumulate, seed, compiled, sharded, precision, patience)
     with ExitStack() as stack:
         journal = stack.enter_context(run.journal()) if run.accelerator.is_main_process else None
         stop = stack.enter_context(StopSignal())
@@ -129,12 +134,13 @@ class _Run:
         seed: int,
         compiled: bool,
         sharded: bool,
+        precision: Precision,
         patience: int,
     ) -> None:
         self.stage, self.folder = stage, folder
         self.accumulate, self.patience, self.in_a_row = accumulate, patience, 0
-        bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        self.accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
+        self.bf16 = half(precision)
+        self.accelerator = Accelerator(mixed_precision="no")  # its own setting is one for the whole process
         self.device = self.accelerator.device
         freeze(network, stage.frozen)
         if compiled:
@@ -218,10 +224,19 @@ class _Run:
         own = int(np.random.SeedSequence([self.progress.seed, number]).generate_state(1, np.uint64)[0] >> 1)
         torch.manual_seed(own)  # dropout and the like
         self.generator.manual_seed(own)
-        with self.accelerator.autocast():
+        with self.arithmetic():
             terms = self.distributed.call(loss_fn, batch, self.generator)
         self.accelerator.backward(torch.stack(list(terms.values())).sum() / self.accumulate)
         return {name: value.detach() for name, value in terms.items()}
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Around what is computed in the run's precision. The backward pass of PyTorch's fused attention is much slower
+        on CPUs in bf16 than plain products."""
+        plain = self.bf16 and self.device.type == "cpu"
+        attention: AbstractContextManager[Any] = sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16), attention:
+            yield
 
     def _judge(self, finite: bool, numbers: dict[str, float]) -> None:
         """Count steps without a finite gradient. Raises Diverged after `patience` in a row."""
@@ -248,7 +263,11 @@ class _Run:
             return
         step = self.progress.step
         self.network.eval()
-        with torch.no_grad(), self.ema.applied(self.network) if self.ema else nullcontext():
+        with (
+            torch.no_grad(),
+            self.arithmetic(),
+            self.ema.applied(self.network) if self.ema else nullcontext(),
+        ):
             picture = self.distributed.call(sheet, step) if sheet else None
             measured = self.distributed.call(measure, step) if measure else None
         self.network.train()
@@ -272,6 +291,13 @@ class _Run:
                 save_weights(path, weights, facts)
         self.accelerator.wait_for_everyone()
         return Result(self.progress.step, self.progress.skipped, path if done else None)
+
+
+def half(precision: Precision) -> bool:
+    """Whether products are computed in bf16."""
+    if precision == "auto":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return precision == "bf16"
 
 
 def freeze(network: nn.Module, prefixes: tuple[str, ...]) -> None:

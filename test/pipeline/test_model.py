@@ -24,7 +24,10 @@ from sam3d_ros.methods.learned import ask_model
 from sam3d_ros.methods.settings import Settings
 from sam3d_ros.perception.masks import masks_from_labels
 from sam3d_ros.pipeline import STAGES, Reconstructor
+from sam3d_ros.runtime import select
+from sam3d_ros.runtime.backend import Engine, EngineError
 from sam3d_ros.runtime.find import VARIABLE
+from sam3d_ros.runtime.spec import GraphSpec
 from sam3d_ros.types import Cancelled, Frame, InputError, Mask, Reconstruction, Rejected
 
 Make = Callable[..., Reconstructor]
@@ -307,6 +310,34 @@ def test_auto_takes_the_bundle_that_is_found(
     assert choose(Settings(model="none-of-this-name")).method == "extrude"
     with pytest.raises(InputError, match="none-of-this-name"):
         choose(Settings(method="compact", model="none-of-this-name"))
+
+
+def test_a_backend_that_cannot_load_the_model_leaves_it_to_the_next(
+    tiny_compact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan that does not build, on a machine whose other backend is sound."""
+    (works,) = (option for option in select.options() if option.name == "onnxruntime")
+    monkeypatch.setattr(select, "options", lambda: (select.Option("tensorrt", True, "11"), works))
+
+    class Broken:
+        def load(self, spec: GraphSpec) -> Engine:
+            raise EngineError("no kernel for this GPU")
+
+    start = select.start
+    monkeypatch.setattr(
+        select, "start", lambda option, threads: Broken() if option is not works else start(option, threads)
+    )
+    chosen = choose(Settings(method="auto", model=str(tiny_compact)))
+    assert chosen.method == "compact"
+    assert chosen.model is not None
+    assert f"by onnxruntime, {works.text} (tensorrt: cannot load {tiny_compact}" in chosen.reason
+    assert "no kernel for this GPU" in chosen.reason
+    asked = Settings(method="compact", model=str(tiny_compact), backend="tensorrt")
+    with pytest.raises(InputError, match=r"tensorrt cannot load .* no kernel for this GPU"):
+        choose(asked)
+    fallen = choose(replace(asked, method="auto"))
+    assert fallen.method == "extrude"
+    assert "no kernel for this GPU" in fallen.reason
 
 
 def test_the_model_runs_without_torch(tiny_compact: Path) -> None:

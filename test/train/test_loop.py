@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,12 +23,13 @@ from torch import Tensor, nn
 
 from sam3d_ros.train.checkpoint import Checkpoints
 from sam3d_ros.train.journal import read_lines
-from sam3d_ros.train.loop import Diverged, Every, train
+from sam3d_ros.train.loop import Diverged, Every, Precision, train
 from sam3d_ros.train.stages import Stage
 from sam3d_ros.train.stopping import StopSignal
 from sam3d_ros.types import InputError
 
 EACH = Every(log=1, sheet=4, checkpoint=4)
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 
 def losses(folder: Path) -> dict[int, float]:
@@ -71,6 +73,27 @@ def test_it_learns_and_leaves_weights_curves_and_sheets(tmp_path: Path) -> None:
     ]
     assert [line["checked"] for line in read_lines(tmp_path / "log.jsonl") if "checked" in line] == [30, 60]
     assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_products_in_half_precision_learn_nearly_the_same(tmp_path: Path) -> None:
+    """Weights and moments stay fp32; the fused kernel for attention is put aside on CPUs."""
+    kernels: list[bool] = []
+
+    def attentive(net: Any, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        kernels.append(torch.backends.cuda.flash_sdp_enabled())
+        rows = net[0].weight[None, None]
+        seen = torch.nn.functional.scaled_dot_product_attention(rows, rows, rows)
+        return {**loss(net, batch, generator), "seen": seen.square().mean()}
+
+    found: list[list[float]] = []
+    for precision in PRECISIONS:
+        net, folder = network(), tmp_path / precision
+        train(replace(STAGE, steps=8), net, attentive, batches, folder, every=EACH, precision=precision)
+        assert all(p.dtype == torch.float32 for p in net.parameters())
+        found.append([line["loss"] for line in read_lines(folder / "log.jsonl") if "loss" in line])
+    assert found[0] != found[1]
+    np.testing.assert_allclose(found[1], found[0], rtol=0.05)
+    assert kernels == [True] * 8 + [False] * 8
 
 
 @pytest.mark.timeout(600)

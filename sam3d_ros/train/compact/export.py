@@ -1,4 +1,5 @@
-"""The compact networks as ONNX graphs (opset 20, fp32) with a free batch and flat convolutions."""
+"""The compact networks as ONNX graphs (opset 20) with a free batch and flat convolutions. They compute in fp32; large
+weights lie in the files in fp16, as in the safetensors beside them."""
 
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,8 @@ from sam3d_ros.model.compact.texture import CompactTexture, TextureContext
 from sam3d_ros.train.compact.flat_convolutions import flat
 
 OPSET = 20
+LARGE = 1024
+"""Elements from which on a weight is stored in fp16."""
 BATCH_FIRST, BATCH_THIRD = (2, 0, 1, 3, 4, 5), (1, 2, 0, 3, 4, 5)
 """Keys and values (depth, 2, B, H, T, D) with the batch as first axis, as all inputs of a graph have it, and back."""
 
@@ -182,8 +186,29 @@ def write_graph(
         )
     assert program is not None
     forget_origin(program.model)
+    halve(program.model)
     path.parent.mkdir(parents=True, exist_ok=True)
     program.save(path)
+
+
+def halve(model: Any) -> None:
+    """Store the large fp32 weights of an onnx_ir model in fp16, each with a cast to fp32 before it is used. Runtimes do
+    the casts once, when they load the graph."""
+    import onnx_ir as ir
+
+    graph = model.graph
+    for name, value in list(graph.initializers.items()):
+        weight = value.const_value.numpy()
+        if weight.dtype != np.float32 or weight.size < LARGE:
+            continue
+        half = ir.val(f"{name}_half", const_value=ir.tensor(weight.astype(np.float16), name=f"{name}_half"))
+        cast = ir.node("Cast", [half], attributes={"to": int(ir.DataType.FLOAT)})
+        cast.outputs[0].name = f"{name}_used"
+        cast.outputs[0].type, cast.outputs[0].shape = value.type, value.shape
+        ir.convenience.replace_all_uses_with(value, cast.outputs[0])
+        del graph.initializers[name]
+        graph.initializers[half.name] = half
+        graph.insert_before(graph[0], cast)
 
 
 def forget_origin(model: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -20,6 +21,7 @@ from sam3d_ros.model.compact.texture import CompactTexture
 from sam3d_ros.runtime.bundle import Bundle, read_bundle
 from sam3d_ros.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from sam3d_ros.runtime.tensorrt_build import build_plan
+from sam3d_ros.train.compact.export import LARGE
 
 # The exporter takes its time for four graphs, once.
 pytestmark = pytest.mark.timeout(600)
@@ -65,6 +67,23 @@ def test_both_stages_equal_torch(bundle: Bundle, networks: Networks, size: int) 
         answer = run(bundle, "texture_step", {n: v.numpy() for n, v in y.items()} | times | context)
         ready = texture.prepare(coarse, one["grid"], one["seen"], one["globals"], one["picture"])
         close(answer, texture(y, t, d, ready))
+
+
+def test_large_weights_lie_in_the_files_in_half_precision(bundle: Bundle) -> None:
+    """And are computed with in fp32."""
+    for spec in bundle.graphs.values():
+        assert spec.precision == "fp32"
+        model = onnx.load(spec.path)
+        cast = {node.input[0] for node in model.graph.node if node.op_type == "Cast"}
+        sizes: dict[int, int] = {}
+        for weight in model.graph.initializer:
+            size = int(np.prod(weight.dims))
+            sizes[weight.data_type] = sizes.get(weight.data_type, 0) + size
+            if weight.data_type == onnx.TensorProto.FLOAT16:
+                assert weight.name in cast
+            elif weight.data_type == onnx.TensorProto.FLOAT:
+                assert size < LARGE
+        assert sizes[onnx.TensorProto.FLOAT16] > sizes.get(onnx.TensorProto.FLOAT, 0)
 
 
 @pytest.fixture(scope="module")

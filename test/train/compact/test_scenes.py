@@ -23,6 +23,7 @@ from sam3d_ros.data.objects import TABLETOP, make_object
 from sam3d_ros.data.sources.pack import write_pack
 from sam3d_ros.data.sources.random_urdfs import CATEGORY
 from sam3d_ros.data.sources.source import Procedural
+from sam3d_ros.model.compact.config import NANO, NANO_TEXTURE
 from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.train.compact.batches import unquantised
 from sam3d_ros.train.compact.data_command import training_sources
@@ -63,7 +64,7 @@ def test_scene_looks_objects_and_fine_are_of_the_same_things(scene_folder: Path)
         _, volume = unpack_object(load(scene_folder / "objects" / f"{looks['thing'][i]:06d}.npz"))
         box = ObjectBox(*looks["box"][i])
         T_obj_view = inverse(looks["T_cam_obj"][i]) @ looks["T_cam_view"][i]
-        for name, side in (("shape", 32), ("fine", 48)):
+        for name, side in (("shape", NANO.grid), ("fine", NANO_TEXTURE.fine)):
             grid = box.grid(side)
             metres = volume.at(apply(T_obj_view, grid.points().astype(np.float64))).reshape(grid.shape)
             stored = unquantised(name, (scene if name == "shape" else fine)[name][i])
