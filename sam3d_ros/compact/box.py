@@ -63,7 +63,7 @@ def box_of(points: Float, on_support: bool) -> ObjectBox:
 
 def leaves(translation: Float, scale: Float) -> bool:
     """Whether bounds, given as `box_again` takes them, stick out of the box at its sides or at its top."""
-    low, high = 0.5 + translation - np.exp(scale) / 2, 0.5 + translation + np.exp(scale) / 2
+    low, high = _bounds(translation, scale)
     return bool((low[:2] < 0).any() or (high > 1).any())
 
 
@@ -74,11 +74,17 @@ def box_again(box: ObjectBox, translation: Float, scale: Float, points: Float) -
     translation (3,): centre of the bounds relative to that of the box, over the box's sides; scale (3,): log of the
     bounds' sides over the box's. Behind other things an object is often larger than what is seen of it.
     """
-    centre, half = box.low + box.size * (0.5 + translation), box.size * np.exp(scale) / 2
+    believed_low, believed_high = (box.low + box.size * corner for corner in _bounds(translation, scale))
     seen_low, seen_high = np.percentile(points.astype(np.float64), LEVELS, axis=0)
-    low, high = np.minimum(centre - half, seen_low), np.maximum(centre + half, seen_high)
+    low, high = np.minimum(believed_low, seen_low), np.maximum(believed_high, seen_high)
     low[2], high[2] = 0.0, max(high[2], LEAST_M)
     return box_around(low, high, on_support=True)
+
+
+def _bounds(translation: Float, scale: Float) -> tuple[Float, Float]:
+    """Low and high corner (3,) of bounds, from the box's low corner on in terms of its sides."""
+    half = np.exp(scale) / 2
+    return 0.5 + translation - half, 0.5 + translation + half
 
 
 def box_around(low: Float, high: Float, on_support: bool) -> ObjectBox:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
@@ -26,16 +26,19 @@ from sam3d_ros.types import Float, InputError, Mesh, UInt8
 ORDER = ("shape", "rotation", "translation", "scale")
 TEXTURE_ORDER = ("distance", "colour")
 """Latents of the two stages in the order in which noise is drawn and graphs name them."""
+Sizes: TypeAlias = dict[str, tuple[int, ...]]
+"""Of one candidate's latents by name."""
 
 
 @dataclass(frozen=True)
 class Sampling:
     """steps of the flow and `rescale` of their times (`flow.time_steps`). shortcut: whether the network is told the
-    size of its steps, as after distillation. candidates: answers per object, each from its own noise, every second one
-    from the mirror image of what was seen. looks: how often an object is asked about at most: again while its answer
-    leaves the box it was asked in, in the box that the answer gives. pick: whether the answer is the candidates' mean,
-    or the best of them by how well it explains what was seen. level, fine_level: added to the distances of the first
-    and the second stage, in units of the truncation, before their zero is taken."""
+    size of its steps, as after distillation. candidates: answers per object and stage, each from its own noise,
+    every second one from the mirror image of what was seen. looks: how often an object is asked about at most:
+    again while its answer leaves the box it was asked in, in the box that the answer gives. pick: whether the
+    answer is the candidates' mean, or the best of them by how well it explains what was seen; the second stage's is
+    always the mean. level, fine_level: added to the distances of the first and the second stage, in units of the
+    truncation, before their zero is taken."""
 
     steps: int = 4
     rescale: float = 1.0
@@ -134,18 +137,11 @@ class CompactModel:
         if not questions:
             return []
         s = sampling or self.sampling
-        asked = stacked(list(questions))
-        if s.candidates > 1:
-            across = mirrored(asked)
-            asked = {name: np.concatenate([value, across[name]]) for name, value in asked.items()}
-        condition = arrays(self._prepare(asked))
-        rows = [i + len(questions) * (c % 2) for i in range(len(questions)) for c in range(s.candidates)]
-        context = {name: value[rows] for name, value in condition.items()}
-        noise = [self._noise(s.seed, i) for i in range(s.candidates)]
-        start = {name: np.stack([n[name] for n in noise] * len(questions)) for name in ORDER}
-        times = time_steps(s.steps, s.rescale)
-        step = 1 / s.steps if s.shortcut else 0.0
-        end = sample(_velocity(self._step, ORDER, context), start, times, step, should_stop=should_stop)
+        sizes: Sizes = {"shape": (1, self.side, self.side, self.side)}
+        sizes.update({name: (1, len(mean)) for name, (mean, _) in self._layout.items()})
+        noise = [noise_of(sizes, ORDER, s.seed, candidate) for candidate in range(s.candidates)]
+        graphs = self._prepare, self._step
+        end = _sampled(graphs, ORDER, stacked(list(questions)), noise, s, should_stop)
         return [self._shape(q, end, i * s.candidates, s.candidates) for i, q in enumerate(questions)]
 
     def ask_again(self, question: Question, shape: Shape) -> Question | None:
@@ -175,36 +171,66 @@ class CompactModel:
         grids = [q.box.grid(self.side) for q in questions]
         seen = np.stack([_seen(q, grid) for q, grid in zip(questions, grids, strict=True)])
         inputs = {**stacked(list(questions)), "coarse": coarse.astype(np.float32), "seen": seen}
-        context = arrays(self._texture_prepare(inputs))
-        rng = np.random.default_rng([s.seed, 1])
-        noise = {
-            "distance": rng.standard_normal((1, 1, *[self._fine] * 3), np.float32),
-            "colour": rng.standard_normal((1, 3, *[self.side] * 3), np.float32),
-        }
-        start = {name: np.repeat(value, len(questions), axis=0) for name, value in noise.items()}
-        step = 1 / s.steps if s.shortcut else 0.0
-        velocity = _velocity(self._texture_step, TEXTURE_ORDER, context)
-        end = sample(velocity, start, time_steps(s.steps, s.rescale), step, should_stop=should_stop)
-        distance, colour = (end[name] / np.float32(self._texture_gain) for name in TEXTURE_ORDER)
-        return [
-            Refined(q.box.grid(self._fine), distance[i, 0], grids[i], colour[i])
-            for i, q in enumerate(questions)
-        ]
-
-    def _noise(self, seed: int, candidate: int) -> State:
-        """Of one candidate; objects share it, so that an object does not depend on its neighbours in the batch."""
-        rng = np.random.default_rng([seed, candidate])
-        sizes: dict[str, tuple[int, ...]] = {"shape": (1, self.side, self.side, self.side)}
-        sizes.update({name: (1, len(mean)) for name, (mean, _) in self._layout.items()})
-        return draw_noise(sizes, lambda shape: rng.standard_normal(shape, np.float32), ORDER)
+        sizes: Sizes = {"distance": (1, *[self._fine] * 3), "colour": (3, *[self.side] * 3)}
+        noise = [noise_of(sizes, TEXTURE_ORDER, s.seed, candidate, 1) for candidate in range(s.candidates)]
+        graphs = self._texture_prepare, self._texture_step
+        end = _sampled(graphs, TEXTURE_ORDER, inputs, noise, s, should_stop)
+        refined = []
+        for i, q in enumerate(questions):
+            own = slice(i * s.candidates, (i + 1) * s.candidates)
+            answers = turned_back({name: end[name][own] / np.float32(self._texture_gain) for name in end})
+            distance, colour = (answers[name].mean(axis=0) for name in TEXTURE_ORDER)
+            refined.append(Refined(q.box.grid(self._fine), distance[0], grids[i], colour))
+        return refined
 
     def _shape(self, question: Question, end: State, first: int, count: int) -> Shape:
         own = slice(first, first + count)
         answers = {name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()}
         answers["shape"] = end["shape"][own, 0] / self.gain
-        for name, value in mirrored(answers).items():
-            answers[name][1::2] = value[1::2].copy()
+        answers = turned_back(answers)
         return Shape(question.box.grid(self.side), answers.pop("shape"), answers)
+
+
+def noise_of(sizes: Sizes, order: tuple[str, ...], *seed: int) -> State:
+    """Of one candidate; objects share it, so that an object does not depend on its neighbours in the batch."""
+    rng = np.random.default_rng(seed)
+    return draw_noise(sizes, lambda shape: rng.standard_normal(shape, np.float32), order)
+
+
+def turned_back(answers: Mapping[str, Float]) -> dict[str, Float]:
+    """Answers of all candidates (candidates, ...) by name, as the world has them: every second one is a mirror's."""
+    across = mirrored(answers)
+    return {name: _every_second(value, across[name]) for name, value in answers.items()}
+
+
+def _every_second(value: Float, other: Float) -> Float:
+    mixed: Float = value.copy()
+    mixed[1::2] = other[1::2]
+    return mixed
+
+
+def _sampled(
+    graphs: tuple[Engine, Engine],
+    order: Sequence[str],
+    asked: Mapping[str, Float],
+    noise: Sequence[State],
+    s: Sampling,
+    should_stop: Callable[[], bool] | None,
+) -> State:
+    """Where the flow of a stage ends for a batch of questions: one row per candidate, those of a question in a row.
+    graphs: the stage's condition and its step; noise: of each candidate."""
+    prepare, step = graphs
+    count = len(next(iter(asked.values())))
+    if len(noise) > 1:
+        across = mirrored(asked)
+        asked = {name: np.concatenate([value, across[name]]) for name, value in asked.items()}
+    condition = arrays(prepare(asked))
+    rows = [i + count * (c % 2) for i in range(count) for c in range(len(noise))]
+    context = {name: value[rows] for name, value in condition.items()}
+    start = {name: np.stack([n[name] for n in noise] * count) for name in order}
+    size = 1 / s.steps if s.shortcut else 0.0
+    times = time_steps(s.steps, s.rescale)
+    return sample(_velocity(step, order, context), start, times, size, should_stop=should_stop)
 
 
 def _velocity(

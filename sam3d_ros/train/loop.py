@@ -224,19 +224,10 @@ class _Run:
         own = int(np.random.SeedSequence([self.progress.seed, number]).generate_state(1, np.uint64)[0] >> 1)
         torch.manual_seed(own)  # dropout and the like
         self.generator.manual_seed(own)
-        with self.arithmetic():
+        with arithmetic(self.device, self.bf16):
             terms = self.distributed.call(loss_fn, batch, self.generator)
         self.accelerator.backward(torch.stack(list(terms.values())).sum() / self.accumulate)
         return {name: value.detach() for name, value in terms.items()}
-
-    @contextmanager
-    def arithmetic(self) -> Iterator[None]:
-        """Around what is computed in the run's precision. The backward pass of PyTorch's fused attention is much slower
-        on CPUs in bf16 than plain products."""
-        plain = self.bf16 and self.device.type == "cpu"
-        attention: AbstractContextManager[Any] = sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16), attention:
-            yield
 
     def _judge(self, finite: bool, numbers: dict[str, float]) -> None:
         """Count steps without a finite gradient. Raises Diverged after `patience` in a row."""
@@ -263,11 +254,8 @@ class _Run:
             return
         step = self.progress.step
         self.network.eval()
-        with (
-            torch.no_grad(),
-            self.arithmetic(),
-            self.ema.applied(self.network) if self.ema else nullcontext(),
-        ):
+        mean = self.ema.applied(self.network) if self.ema else nullcontext()
+        with torch.no_grad(), arithmetic(self.device, self.bf16), mean:
             picture = self.distributed.call(sheet, step) if sheet else None
             measured = self.distributed.call(measure, step) if measure else None
         self.network.train()
@@ -298,6 +286,16 @@ def half(precision: Precision) -> bool:
     if precision == "auto":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return precision == "bf16"
+
+
+@contextmanager
+def arithmetic(device: torch.device, bf16: bool) -> Iterator[None]:
+    """Around what is computed in a run's precision. On CPUs the backward pass of PyTorch's fused attention is much
+    slower in bf16 than plain products."""
+    plain = bf16 and device.type == "cpu"
+    attention: AbstractContextManager[Any] = sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16), attention:
+        yield
 
 
 def freeze(network: nn.Module, prefixes: tuple[str, ...]) -> None:

@@ -40,10 +40,8 @@ def write_compact_bundle(
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = geometry.config
-    graphs = export_geometry(geometry, folder)
     networks: dict[str, nn.Module] = {"geometry": geometry}
     if texture is not None:
-        graphs |= export_texture(texture, folder)
         networks["texture"] = texture
     weights = {name: f"{name}.safetensors" for name in networks}
     for name, network in networks.items():
@@ -64,7 +62,7 @@ def write_compact_bundle(
         **({} if texture is None else {"fine": texture.config.fine, "texture_gain": texture.config.gain}),
     }
     about = About(folder.name, version, DESCRIPTION, LICENCE, training, settings)
-    return write_bundle(folder, about, graphs, weights, dict.fromkeys(graphs, (BATCH,)))
+    return _write_graphs(folder, about, geometry, texture, weights)
 
 
 def renew(folder: tyro.conf.Positional[Path]) -> None:
@@ -81,14 +79,27 @@ def renew(folder: tyro.conf.Positional[Path]) -> None:
     first, second = configs[int(settings["grid"])]
     geometry = CompactGeometry(replace(first, shape_gain=float(settings["shape_gain"])))
     _fill(geometry, bundle, "geometry")
-    graphs = export_geometry(geometry, folder)
+    texture = None
     if "texture" in bundle.weights:
         texture = CompactTexture(replace(second, gain=float(settings["texture_gain"])))
         _fill(texture, bundle, "texture")
-        graphs |= export_texture(texture, folder)
     weights = {name: file.name for name, file in bundle.weights.items()}
-    made = write_bundle(folder, bundle.about, graphs, weights, dict.fromkeys(graphs, (BATCH,)))
-    print(f"{folder}: {len(graphs)} graphs, {made.bytes / 1e6:.1f} MB")
+    made = _write_graphs(folder, bundle.about, geometry, texture, weights)
+    print(f"{folder}: {len(made.graphs)} graphs, {made.bytes / 1e6:.1f} MB")
+
+
+def _write_graphs(
+    folder: Path,
+    about: About,
+    geometry: CompactGeometry,
+    texture: CompactTexture | None,
+    weights: Mapping[str, str],
+) -> Bundle:
+    """The graphs, and the manifest that goes with them and with the files `weights` that are there."""
+    graphs = export_geometry(geometry, folder)
+    if texture is not None:
+        graphs |= export_texture(texture, folder)
+    return write_bundle(folder, about, graphs, weights, dict.fromkeys(graphs, (BATCH,)))
 
 
 def _fill(network: nn.Module, bundle: Bundle, name: str) -> None:

@@ -14,7 +14,7 @@ from small_compact import GEOMETRY, batch, examples
 
 from sam3d_ros.compact.ask import Question, ask, stacked
 from sam3d_ros.compact.mirror import mirrored
-from sam3d_ros.compact.model import ORDER, TEXTURE_ORDER, CompactModel
+from sam3d_ros.compact.model import ORDER, TEXTURE_ORDER, CompactModel, noise_of
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
@@ -27,6 +27,7 @@ from sam3d_ros.train.compact.export import LARGE
 pytestmark = pytest.mark.timeout(600)
 Networks = tuple[CompactGeometry, CompactTexture]
 Arrays = dict[str, np.ndarray]
+SIZES: dict[str, tuple[int, ...]] = {"shape": (1, 16, 16, 16), **{name: (1, n) for name, n in LAYOUT.items()}}
 
 
 def run(bundle: Bundle, name: str, inputs: Arrays) -> Arrays:
@@ -107,7 +108,7 @@ def test_a_bundle_answers_as_the_networks_it_was_made_of(
         # Every second candidate looks into a mirror.
         for candidate, inputs in enumerate((asked, mirrored(asked))):
             context = geometry.prepare(*(torch.from_numpy(np.ascontiguousarray(v)) for v in inputs.values()))
-            noise = model._noise(0, candidate)
+            noise = noise_of(SIZES, ORDER, 0, candidate)
             x = {n: torch.from_numpy(np.stack([noise[n]] * len(questions))) for n in ORDER}
             for t in (0.0, 500.0):
                 v = geometry(x, torch.full((2,), t), torch.zeros(2), context)
