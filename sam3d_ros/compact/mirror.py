@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-GRIDS = ("grid", "shape", "coarse", "fine", "distance", "seen", "colour")
+GRIDS = ("grid", "shape", "fine", "seen", "colour")
 """Arrays over (..., X, Y, Z)."""
 OTHER_SIDE = np.array([1, -1, 1], np.float32)
 POINT_Y = 5

@@ -6,7 +6,7 @@ No torch: the graphs run on whatever backend is given, and `flow.sample` walks t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from sam3d_ros.compact.ask import Question, ask_in, stacked
 from sam3d_ros.compact.box import box_again, leaves
 from sam3d_ros.compact.colours import seen_colours
+from sam3d_ros.compact.measured import drawn_to
 from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.mesh.surface import Grid, surface
 from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
@@ -33,12 +34,12 @@ Sizes: TypeAlias = dict[str, tuple[int, ...]]
 @dataclass(frozen=True)
 class Sampling:
     """steps of the flow and `rescale` of their times (`flow.time_steps`). shortcut: whether the network is told the
-    size of its steps, as after distillation. candidates: answers per object and stage, each from its own noise,
-    every second one from the mirror image of what was seen. looks: how often an object is asked about at most:
-    again while its answer leaves the box it was asked in, in the box that the answer gives. pick: whether the
-    answer is the candidates' mean, or the best of them by how well it explains what was seen; the second stage's is
-    always the mean. level, fine_level: added to the distances of the first and the second stage, in units of the
-    truncation, before their zero is taken."""
+    size of its steps, as after distillation. candidates: answers of the first stage per object, each from its own
+    noise, every second one from the mirror image of what was seen. looks: how often an object is asked about at
+    most: again while its answer leaves the box it was asked in, in the box that the answer gives. pick: whether the
+    answer is the candidates' mean, or the best of them by how well it explains what was seen. level, fine_level:
+    added to the distances of the first and the second stage, in units of the truncation, before their zero is
+    taken."""
 
     steps: int = 4
     rescale: float = 1.0
@@ -62,35 +63,39 @@ class Sampling:
 class Shape:
     """distance: (candidates, G, G, G) float32, positive inside, in cells over TRUNCATION, on `grid` (view frame, m).
     layout: by latent, (candidates, channels): `translation` of the bounds' centre over the box's sides, log `scale` of
-    the bounds over the box, `rotation` as two columns."""
+    the bounds over the box, `rotation` as two columns. points: (N, 3) m, what was seen of the object."""
 
     grid: Grid
     distance: Float
     layout: Mapping[str, Float]
+    points: Float
 
     def candidate(self, index: int) -> Shape:
         """One seed's answer alone."""
         own = slice(index, index + 1)
-        return Shape(self.grid, self.distance[own], {name: value[own] for name, value in self.layout.items()})
+        layout = {name: value[own] for name, value in self.layout.items()}
+        return replace(self, distance=self.distance[own], layout=layout)
 
     def mesh(self, level: float) -> Mesh:
-        """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
-        return surface(self.distance.mean(axis=0) + np.float32(level), self.grid)
+        """Closed mesh in the view frame, m, drawn to what was seen. Raises MeshError where nothing is inside."""
+        distance = self.distance.mean(axis=0) + np.float32(level)
+        return surface(drawn_to(self.points, distance, self.grid), self.grid)
 
 
 @dataclass(frozen=True)
 class Refined:
     """distance: (F, F, F) float32 on `grid`, as Shape's with finer cells. colour: (3, G, G, G) float32 in -1 .. 1, sRGB
-    without light and shade, on `colour_grid`."""
+    without light and shade, on `colour_grid`. points: as Shape's."""
 
     grid: Grid
     distance: Float
+    points: Float
     colour_grid: Grid
     colour: Float
 
     def mesh(self, level: float) -> Mesh:
-        """Closed mesh in the view frame, m. Raises MeshError where nothing is inside."""
-        return surface(self.distance + np.float32(level), self.grid)
+        """Closed mesh in the view frame, m, drawn to what was seen. Raises MeshError where nothing is inside."""
+        return surface(drawn_to(self.points, self.distance + np.float32(level), self.grid), self.grid)
 
     def colors_at(self, points: Float) -> UInt8:
         """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""
@@ -172,41 +177,29 @@ class CompactModel:
         seen = np.stack([_seen(q, grid) for q, grid in zip(questions, grids, strict=True)])
         inputs = {**stacked(list(questions)), "coarse": coarse.astype(np.float32), "seen": seen}
         sizes: Sizes = {"distance": (1, *[self._fine] * 3), "colour": (3, *[self.side] * 3)}
-        noise = [noise_of(sizes, TEXTURE_ORDER, s.seed, candidate, 1) for candidate in range(s.candidates)]
+        # One answer: its mean with that to the mirror image is no better.
+        noise = [noise_of(sizes, TEXTURE_ORDER, s.seed, 0, 1)]
         graphs = self._texture_prepare, self._texture_step
         end = _sampled(graphs, TEXTURE_ORDER, inputs, noise, s, should_stop)
-        refined = []
-        for i, q in enumerate(questions):
-            own = slice(i * s.candidates, (i + 1) * s.candidates)
-            answers = turned_back({name: end[name][own] / np.float32(self._texture_gain) for name in end})
-            distance, colour = (answers[name].mean(axis=0) for name in TEXTURE_ORDER)
-            refined.append(Refined(q.box.grid(self._fine), distance[0], grids[i], colour))
-        return refined
+        distance, colour = (end[name] / np.float32(self._texture_gain) for name in TEXTURE_ORDER)
+        return [
+            Refined(q.box.grid(self._fine), distance[i, 0], q.seen.points, grids[i], colour[i])
+            for i, q in enumerate(questions)
+        ]
 
     def _shape(self, question: Question, end: State, first: int, count: int) -> Shape:
         own = slice(first, first + count)
         answers = {name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()}
         answers["shape"] = end["shape"][own, 0] / self.gain
-        answers = turned_back(answers)
-        return Shape(question.box.grid(self.side), answers.pop("shape"), answers)
+        for name, value in mirrored(answers).items():
+            answers[name][1::2] = value[1::2].copy()
+        return Shape(question.box.grid(self.side), answers.pop("shape"), answers, question.seen.points)
 
 
 def noise_of(sizes: Sizes, order: tuple[str, ...], *seed: int) -> State:
     """Of one candidate; objects share it, so that an object does not depend on its neighbours in the batch."""
     rng = np.random.default_rng(seed)
     return draw_noise(sizes, lambda shape: rng.standard_normal(shape, np.float32), order)
-
-
-def turned_back(answers: Mapping[str, Float]) -> dict[str, Float]:
-    """Answers of all candidates (candidates, ...) by name, as the world has them: every second one is a mirror's."""
-    across = mirrored(answers)
-    return {name: _every_second(value, across[name]) for name, value in answers.items()}
-
-
-def _every_second(value: Float, other: Float) -> Float:
-    mixed: Float = value.copy()
-    mixed[1::2] = other[1::2]
-    return mixed
 
 
 def _sampled(

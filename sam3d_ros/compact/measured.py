@@ -1,0 +1,38 @@
+"""What was measured overrules what was guessed: an answer's surface is drawn to the points that were seen.
+
+The networks know where those points are, but put the surface there only as exactly as they learned to.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from sam3d_ros.mesh.surface import Grid
+from sam3d_ros.types import Float
+
+REACH = 1.5
+"""Standard deviation, in cells, of how far around a point the surface follows it."""
+FURTHEST = 1 / 3
+"""No point counts for more than this, in units of the truncation: further off it is no measurement of this surface."""
+DOUBT = 0.05
+"""Share of the cells around that must hold points for half of their offset to be believed. A sheet of points through a
+cell fills a quarter of what is around it."""
+
+
+def drawn_to(points: Float, distance: Float, grid: Grid) -> Float:
+    """The distances (X, Y, Z), positive inside, in units of the truncation, moved so that their zero comes to lie at
+    points (N, 3) in the grid's frame and stays where there are none. Every cell counts once, however many points it
+    holds. float32."""
+    index = (points.astype(np.float64) - grid.origin) / grid.spacing
+    index = index[((index >= 0) & (index <= np.array(grid.shape) - 1)).all(axis=1)]
+    off = ndimage.map_coordinates(distance, index.T, order=1, mode="nearest", prefilter=False)
+    off = np.clip(off, -FURTHEST, FURTHEST)
+    cell = np.ravel_multi_index(tuple(np.rint(index).astype(np.int64).T), grid.shape)
+    size = int(np.prod(grid.shape))
+    count = np.bincount(cell, minlength=size)
+    mean = np.bincount(cell, weights=off, minlength=size) / np.maximum(count, 1)
+    fields = ((count > 0).astype(np.float32), mean.astype(np.float32))
+    share, around = (ndimage.gaussian_filter(f.reshape(grid.shape), REACH, mode="constant") for f in fields)
+    moved: Float = distance - around / (share + np.float32(DOUBT))
+    return moved.astype(np.float32)
