@@ -36,8 +36,8 @@ class CompactGeometryConfig:
 
     grid: int = 32
     widths: tuple[int, int, int] = (24, 48, 128)
-    blocks: tuple[int, int] = (1, 2)
-    depth: int = 4
+    blocks: tuple[int, int] = (1, 4)
+    depth: int = 6
     heads: int = 4
     mlp_ratio: float = 3.0
     condition: int = 6
@@ -71,7 +71,7 @@ class CompactTextureConfig:
     at which the first convolutions work; it divides both. gain: the latents are this times their values in -1 .. 1."""
 
     coarse: int = 32
-    fine: int = 48
+    fine: int = 64
     trunk: int = 16
     widths: tuple[int, int, int] = (48, 64, 128)
     depth: int = 2
