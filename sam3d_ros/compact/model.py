@@ -15,6 +15,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from sam3d_ros.compact.ask import Question, ask_in, stacked
 from sam3d_ros.compact.box import box_again, leaves
 from sam3d_ros.compact.colours import seen_colours
+from sam3d_ros.compact.hollow import doubtful, fill
 from sam3d_ros.compact.measured import drawn_to
 from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.mesh.surface import Grid, surface
@@ -22,7 +23,7 @@ from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
 from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.runtime.backend import Backend, Engine, arrays
 from sam3d_ros.runtime.bundle import Bundle
-from sam3d_ros.types import Float, InputError, Mesh, UInt8
+from sam3d_ros.types import Bool, Float, InputError, Mesh, UInt8
 
 ORDER = ("shape", "rotation", "translation", "scale")
 TEXTURE_ORDER = ("distance", "colour")
@@ -61,14 +62,16 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Shape:
-    """distance: (candidates, G, G, G) float32, positive inside, in cells over TRUNCATION, on `grid` (view frame, m).
-    layout: by latent, (candidates, channels): `translation` of the bounds' centre over the box's sides, log `scale` of
-    the bounds over the box, `rotation` as two columns. points: (N, 3) m, what was seen of the object."""
+    """distance: (candidates, G, G, G) float32, positive inside, in cells over TRUNCATION, on `grid` (view frame,
+    m). layout: by latent, (candidates, channels): `translation` of the bounds' centre over the box's sides, log
+    `scale` of the bounds over the box, `rotation` as two columns. points: (N, 3) m, what was seen of the object.
+    filled: (G, G, G) cells of hollows that were not believed."""
 
     grid: Grid
     distance: Float
     layout: Mapping[str, Float]
     points: Float
+    filled: Bool
 
     def candidate(self, index: int) -> Shape:
         """One seed's answer alone."""
@@ -147,7 +150,7 @@ class CompactModel:
         noise = [noise_of(sizes, ORDER, s.seed, candidate) for candidate in range(s.candidates)]
         graphs = self._prepare, self._step
         end = _sampled(graphs, ORDER, stacked(list(questions)), noise, s, should_stop)
-        return [self._shape(q, end, i * s.candidates, s.candidates) for i, q in enumerate(questions)]
+        return [self._shape(q, end, i * s.candidates, s) for i, q in enumerate(questions)]
 
     def ask_again(self, question: Question, shape: Shape) -> Question | None:
         """The question about the same object in the box that its answer gives; None where the object, as far as the
@@ -183,17 +186,21 @@ class CompactModel:
         end = _sampled(graphs, TEXTURE_ORDER, inputs, noise, s, should_stop)
         distance, colour = (end[name] / np.float32(self._texture_gain) for name in TEXTURE_ORDER)
         return [
-            Refined(q.box.grid(self._fine), distance[i, 0], q.seen.points, grids[i], colour[i])
-            for i, q in enumerate(questions)
+            Refined(
+                q.box.grid(self._fine), fill(distance[i, 0], shape.filled), q.seen.points, grids[i], colour[i]
+            )
+            for i, (q, shape) in enumerate(zip(questions, shapes, strict=True))
         ]
 
-    def _shape(self, question: Question, end: State, first: int, count: int) -> Shape:
-        own = slice(first, first + count)
+    def _shape(self, question: Question, end: State, first: int, s: Sampling) -> Shape:
+        own, grid = slice(first, first + s.candidates), question.box.grid(self.side)
         answers = {name: end[name][own, 0] * std + mean for name, (mean, std) in self._layout.items()}
         answers["shape"] = end["shape"][own, 0] / self.gain
         for name, value in mirrored(answers).items():
             answers[name][1::2] = value[1::2].copy()
-        return Shape(question.box.grid(self.side), answers.pop("shape"), answers, question.seen.points)
+        distance = answers.pop("shape")
+        hollow = doubtful(distance, s.level, grid, question.seen)
+        return Shape(grid, fill(distance, hollow), answers, question.seen.points, hollow)
 
 
 def noise_of(sizes: Sizes, order: tuple[str, ...], *seed: int) -> State:

@@ -1,0 +1,84 @@
+"""Hollows that nobody saw into: believed only where the answers agree on them.
+
+A can from above and a cup upside down look alike, and the model may take the one for the other. What the camera saw
+through is hollow whatever else is true; a closed front without a doubt about what is behind it is taken for a solid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage  # type: ignore[import-untyped]
+from scipy.spatial import ConvexHull, QhullError  # type: ignore[import-untyped]
+
+from sam3d_ros.baselines.evidence import Evidence
+from sam3d_ros.mesh.surface import Grid
+from sam3d_ros.types import Bool, Float, Int
+
+LEAST = 0.03
+"""Share of the convex hull that a hollow fills at least; smaller ones are left alone."""
+SEEN = 0.05
+"""Share of a hollow's cells that the camera saw through, from which on it was seen into."""
+AGREED = 0.075
+"""Mean difference of two answers in a hollow, in units of the truncation, below which they agree on it."""
+FILLED = 0.3
+"""Distance in a filled hollow, in units of the truncation: clearly inside."""
+RIM = 1
+"""Cells by which the space between hull and solid shrinks before it is divided into hollows: a gap as thin as this
+joins none."""
+
+
+def doubtful(distance: Float, level: float, grid: Grid, seen: Evidence) -> Bool:
+    """(X, Y, Z) cells of hollows in an answer that are to be filled. distance: (candidates, X, Y, Z), positive inside;
+    with one candidate no hollow that was not seen into is believed."""
+    solid = distance.mean(axis=0) + np.float32(level) > 0
+    nothing = np.zeros(grid.shape, np.bool_)
+    hull = _hull(solid)
+    if hull is None:
+        return nothing
+    empty = hull & ~solid
+    parts, count = ndimage.label(ndimage.binary_erosion(empty, iterations=RIM))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    large = [i for i in range(1, count + 1) if sizes[i] >= LEAST * hull.sum()]
+    if not large:
+        return nothing
+    through = (seen.clearance(grid.points()) < 0).reshape(grid.shape)
+    apart = np.abs(distance[0] - distance[-1])
+    found = nothing.copy()
+    for i in large:
+        part = parts == i
+        agreed = len(distance) > 1 and apart[part].mean() < AGREED
+        if not agreed and through[part].mean() < SEEN:
+            found |= part
+    if not found.any():
+        return nothing
+    grown: Bool = ndimage.binary_dilation(found, iterations=RIM + 1) & empty & ~through
+    return grown
+
+
+def fill(distance: Float, cells: Bool) -> Float:
+    """Distances (..., X, Y, Z) that are inside at these cells; of a finer grid over the same box (X, Y, Z) too."""
+    if not cells.any():
+        return distance
+    side = distance.shape[-1]
+    nearest = ((np.arange(side) + 0.5) * cells.shape[-1] / side).astype(np.int64)
+    there = cells[np.ix_(nearest, nearest, nearest)]
+    filled: Float = np.where(there, np.maximum(distance, np.float32(FILLED)), distance)
+    return filled
+
+
+def _hull(solid: Bool) -> Bool | None:
+    """The cells in the convex hull of a solid; None of one that is flat or nothing."""
+    cells: Int = np.argwhere(solid & ~ndimage.binary_erosion(solid))
+    if len(cells) < 4:
+        return None
+    try:
+        planes = ConvexHull(cells).equations.astype(np.float32)
+    except QhullError:
+        return None
+    low, high = cells.min(axis=0), cells.max(axis=0)
+    window = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
+    points = (np.argwhere(np.ones(high - low + 1, np.bool_)) + low).astype(np.float32)
+    hull = np.zeros(solid.shape, np.bool_)
+    inside = (points @ planes[:, :3].T + planes[:, 3] <= 1e-3).all(axis=1)
+    hull[window] = inside.reshape(high - low + 1)
+    return hull
