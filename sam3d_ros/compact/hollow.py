@@ -22,6 +22,8 @@ AGREED = 0.075
 """Mean difference of two answers in a hollow, in units of the truncation, below which they agree on it."""
 FILLED = 0.3
 """Distance in a filled hollow, in units of the truncation: clearly inside."""
+ON_PLANE = 1e-3
+"""Cells by which a cell may lie outside a plane of the hull: its corners are cells themselves."""
 RIM = 1
 """Cells by which the space between hull and solid shrinks before it is divided into hollows: a gap as thin as this
 joins none."""
@@ -75,10 +77,13 @@ def _hull(solid: Bool) -> Bool | None:
         planes = ConvexHull(cells).equations.astype(np.float32)
     except QhullError:
         return None
-    low, high = cells.min(axis=0), cells.max(axis=0)
-    window = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
-    points = (np.argwhere(np.ones(high - low + 1, np.bool_)) + low).astype(np.float32)
+    low, high = cells.min(axis=0), cells.max(axis=0) + 1
+    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    x, y, z = np.ix_(*(np.arange(a, b, dtype=np.float32) for a, b in zip(low, high, strict=True)))
+    inside = np.ones(high - low, np.bool_)
+    # Plane by plane: a product of matrices would wake the threads of BLAS, which then turn for nothing.
+    for a, b, c, d in planes:
+        inside &= a * x + b * y + (c * z + d) <= ON_PLANE
     hull = np.zeros(solid.shape, np.bool_)
-    inside = (points @ planes[:, :3].T + planes[:, 3] <= 1e-3).all(axis=1)
-    hull[window] = inside.reshape(high - low + 1)
+    hull[window] = inside
     return hull
