@@ -10,8 +10,6 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 from scipy.spatial import ConvexHull, QhullError  # type: ignore[import-untyped]
 
-from sam3d_ros.baselines.evidence import Evidence
-from sam3d_ros.mesh.surface import Grid
 from sam3d_ros.types import Bool, Float, Int
 
 LEAST = 0.03
@@ -29,11 +27,14 @@ RIM = 1
 joins none."""
 
 
-def doubtful(distance: Float, level: float, grid: Grid, seen: Evidence) -> Bool:
-    """(X, Y, Z) cells of hollows in an answer that are to be filled. distance: (candidates, X, Y, Z), positive inside;
-    with one candidate no hollow that was not seen into is believed."""
+def doubtful(distance: Float, level: float, clearance: Float) -> Bool:
+    """(X, Y, Z) cells of hollows in an answer that are to be filled.
+
+    distance: (candidates, X, Y, Z), positive inside; with one candidate no hollow that was not seen into is believed.
+    clearance: (X, Y, Z), negative where the camera saw through, as in the channel CLEARANCE of `lift`.
+    """
     solid = distance.mean(axis=0) + np.float32(level) > 0
-    nothing = np.zeros(grid.shape, np.bool_)
+    nothing = np.zeros(solid.shape, np.bool_)
     hull = _hull(solid)
     if hull is None:
         return nothing
@@ -43,7 +44,7 @@ def doubtful(distance: Float, level: float, grid: Grid, seen: Evidence) -> Bool:
     large = [i for i in range(1, count + 1) if sizes[i] >= LEAST * hull.sum()]
     if not large:
         return nothing
-    through = (seen.clearance(grid.points()) < 0).reshape(grid.shape)
+    through = clearance < 0
     apart = np.abs(distance[0] - distance[-1])
     found = nothing.copy()
     for i in large:

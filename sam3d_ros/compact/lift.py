@@ -19,6 +19,7 @@ from sam3d_ros.types import Float
 TRUNCATION = 3.0
 """Cells at which distances are cut off, here and in the model's answer."""
 CHANNELS = ("clearance", "open", "surface", "column", "height", "silhouette")
+CLEARANCE = CHANNELS.index("clearance")
 GLOBALS = ("log_size_x", "log_size_y", "log_size_z", "on_support", "elevation", "log_distance")
 
 

@@ -16,6 +16,7 @@ from sam3d_ros.compact.ask import Question, ask_in, stacked
 from sam3d_ros.compact.box import box_again, leaves
 from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.compact.hollow import doubtful, fill
+from sam3d_ros.compact.lift import CLEARANCE
 from sam3d_ros.compact.measured import drawn_to
 from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.mesh.surface import Grid, surface
@@ -199,7 +200,7 @@ class CompactModel:
         for name, value in mirrored(answers).items():
             answers[name][1::2] = value[1::2].copy()
         distance = answers.pop("shape")
-        hollow = doubtful(distance, s.level, grid, question.seen)
+        hollow = doubtful(distance, s.level, question.grid[CLEARANCE])
         return Shape(grid, fill(distance, hollow), answers, question.seen.points, hollow)
 
 

@@ -33,6 +33,10 @@ def grid(box: ObjectBox) -> Grid:
     return box.grid(SIDE)
 
 
+def clearance(grid: Grid, seen: Evidence) -> np.ndarray:
+    return seen.clearance(grid.points()).reshape(grid.shape)
+
+
 def solid(grid: Grid, seen: Evidence) -> np.ndarray:
     """True in the bounds of what was seen, down to the table."""
     low, high = seen.points.min(axis=0), seen.points.max(axis=0)
@@ -62,13 +66,13 @@ def answers(inside: np.ndarray, apart: float = 0.0) -> np.ndarray:
 def test_a_hollow_without_a_witness_needs_agreement(grid: Grid, seen: Evidence) -> None:
     cup, whole = shell(grid, seen), solid(grid, seen)
     for apart, believed in ((0.5 * AGREED, True), (2 * AGREED, False)):
-        cells = doubtful(answers(cup, apart), 0.0, grid, seen)
+        cells = doubtful(answers(cup, apart), 0.0, clearance(grid, seen))
         assert cells.any() != believed
     filled = fill(answers(cup, 2 * AGREED).mean(axis=0), cells) > 0
     assert (filled & whole).sum() > 0.97 * whole.sum()
     assert not (filled & ~whole).any()
     # A single answer has nobody to agree with.
-    assert doubtful(answers(cup)[:1], 0.0, grid, seen).any()
+    assert doubtful(answers(cup)[:1], 0.0, clearance(grid, seen)).any()
 
 
 def test_what_was_seen_into_stays_hollow(grid: Grid, seen: Evidence) -> None:
@@ -76,7 +80,7 @@ def test_what_was_seen_into_stays_hollow(grid: Grid, seen: Evidence) -> None:
     depth = np.where(seen.mask, seen.depth + np.float32(0.5), seen.depth)
     through = Evidence(seen.view, seen.frame, seen.points, depth, seen.mask, seen.gap, seen.x0, seen.y0)
     cup = shell(grid, seen, open_top=True)
-    assert not doubtful(answers(cup, 2 * AGREED), 0.0, grid, through).any()
+    assert not doubtful(answers(cup, 2 * AGREED), 0.0, clearance(grid, through)).any()
 
 
 def test_solids_and_nothing_have_no_hollows(grid: Grid, seen: Evidence) -> None:
@@ -84,7 +88,7 @@ def test_solids_and_nothing_have_no_hollows(grid: Grid, seen: Evidence) -> None:
     flat = np.zeros_like(whole)
     flat[10:20, 10:20, 5] = True
     for inside in (whole, np.zeros_like(whole), flat):
-        assert not doubtful(answers(inside, 1.0), 0.0, grid, seen).any()
+        assert not doubtful(answers(inside, 1.0), 0.0, clearance(grid, seen)).any()
 
 
 def test_a_finer_grid_is_filled_at_the_same_places() -> None:
