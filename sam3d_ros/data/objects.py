@@ -16,7 +16,7 @@ import numpy as np
 from manifold3d import Error, Manifold  # type: ignore[import-not-found]
 from manifold3d import Mesh as ManifoldMesh
 
-from sam3d_ros.data import belongings, containers, figures, kitchen, things
+from sam3d_ros.data import belongings, containers, figures, forms, gear, kitchen, things
 from sam3d_ros.data import textures as tx
 from sam3d_ros.data.normals import corner_normals
 from sam3d_ros.data.solids import Design, Symmetry
@@ -95,14 +95,32 @@ DESIGNS: Mapping[str, Callable[[np.random.Generator], Design]] = {
     "stacker": figures.stacker,
     "stone": figures.stone,
     "pepper": figures.pepper,
+    "turned_form": forms.turned_form,
+    "prism": forms.prism,
+    "assembly": forms.assembly,
+    "tray": forms.tray,
+    "ring": forms.ring,
+    "fruit": forms.fruit,
+    "pouch": gear.pouch,
+    "squeeze_tube": gear.squeeze_tube,
+    "pack": gear.pack,
+    "power_tool": gear.power_tool,
+    "hand_tool": gear.hand_tool,
+    "device": gear.device,
+    "doll": gear.doll,
+    "plant": gear.plant,
+    "carrier": gear.carrier,
 }
-CATEGORIES: tuple[str, ...] = tuple(DESIGNS)
+CATEGORIES: tuple[str, ...] = tuple(DESIGNS)[:33]
+"""Things with a name: what the standard sets, splits and baselines draw from, so it stays as it is."""
+FORMS: tuple[str, ...] = tuple(DESIGNS)[33:]
+"""Wider families, without one shape that is typical of them: what only training draws beside the categories."""
 TABLETOP: tuple[str, ...] = CATEGORIES[:16]
 """What scenes draw from unless told otherwise: fixed, so that a seed keeps its scene as designs are added."""
 
 
 def make_object(category: str, rng: np.random.Generator) -> ObjectModel:
-    """One object of a category (one of CATEGORIES), the same for the same state of rng.
+    """One object of a category (one of CATEGORIES or FORMS), the same for the same state of rng.
 
     Raises InputError for an unknown category.
     """

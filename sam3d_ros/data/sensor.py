@@ -40,6 +40,9 @@ class DepthSensor:
     """Jitter of edges, pixels: [nguyen] measured 0.8 at angles below 60 degrees."""
     parallax_shadow: bool = True
     """Whether what is hidden from the second imager is missing; it sits to the right of the first one."""
+    window_px: float = 0.0
+    """Radius of the window that a pixel's depth is taken from: edges of one surface come out rounded, and around a jump
+    in depth most pixels have none. 0 for cameras that hide it well; structured light has several pixels."""
     grazing_deg: float = 72.0
     """From this angle between ray and surface normal on, more and more pixels are missing."""
     dark: float = 0.03
@@ -75,8 +78,10 @@ def sense(
         # [nguyen]: the error along the ray grows as the surface turns away; here
         # without its pole at 90 degrees.
         sigma = sensor.subpixel * (1 + 0.5 * (1 - cosine) ** 2)
-        measured = f_b / (f_b / z + sigma * bent)
-    missing = (z < sensor.near_m) | (z > sensor.far_m) | ~np.isfinite(measured)
+        disparity = f_b / z
+        smooth, torn = _windowed(disparity, failing, sensor.window_px)
+        measured = f_b / (smooth + sigma * bent)
+    missing = torn | (z < sensor.near_m) | (z > sensor.far_m) | ~np.isfinite(measured)
     missing |= _grazing(cosine, failing, sensor.grazing_deg)
     missing |= _unseen(rendered, failing, sensor)
     if sensor.parallax_shadow:
@@ -84,6 +89,19 @@ def sense(
     units = np.where(missing, 0.0, measured / sensor.unit_m)
     depth: NDArray[np.uint16] = np.clip(np.rint(units), 0, np.iinfo(np.uint16).max).astype(np.uint16)
     return depth
+
+
+def _windowed(disparity: Float, failing: Float, radius_px: float) -> tuple[Float, Bool]:
+    """Disparity (H, W) as matching a window of that radius finds it, and (H, W) where it finds none."""
+    if radius_px <= 0:
+        return disparity, np.zeros(disparity.shape, bool)
+    known = np.where(np.isfinite(disparity), disparity, 0).astype(np.float32)
+    side = 2 * max(1, round(radius_px)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    jump = cv2.dilate(known, disc) - cv2.erode(known, disc) > 1.0 + 0.1 * side
+    smooth: Float = np.asarray(cv2.GaussianBlur(known, (0, 0), radius_px / 2), np.float32)
+    # Eight in ten, in patches.
+    return np.where(jump, disparity, smooth), np.asarray(jump) & (failing > -0.85)
 
 
 def parallax_shadow(z: Float, f_b: float) -> Bool:

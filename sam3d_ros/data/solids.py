@@ -155,3 +155,9 @@ def displaced(rng: np.random.Generator, half: Float, octaves: Sequence[tuple[flo
         return grown
 
     return Manifold.sphere(1.0, 64).warp_batch(grow)
+
+
+def largest_body(solid: Manifold) -> Manifold:
+    """The largest of the bodies that a solid falls into."""
+    parts = solid.decompose()
+    return max(parts, key=lambda part: part.volume()) if len(parts) > 1 else solid

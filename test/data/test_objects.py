@@ -4,7 +4,7 @@ import pytest
 import trimesh
 from scipy.spatial import cKDTree
 
-from sam3d_ros.data.objects import CATEGORIES, TABLETOP, make_object
+from sam3d_ros.data.objects import CATEGORIES, DESIGNS, FORMS, TABLETOP, make_object
 from sam3d_ros.types import InputError
 
 # Longest side in metres that a household object of the category can have.
@@ -18,10 +18,14 @@ LONGEST = {
     "remote": (0.12, 0.22), "scissors": (0.14, 0.24), "basket": (0.12, 0.24), "bolt": (0.04, 0.12),
     "phone_stand": (0.07, 0.15), "animal": (0.06, 0.18), "stacker": (0.07, 0.2), "stone": (0.05, 0.16),
     "pepper": (0.06, 0.15),
+    "turned_form": (0.04, 0.3), "prism": (0.03, 0.26), "assembly": (0.03, 0.4), "tray": (0.07, 0.36),
+    "ring": (0.03, 0.17), "fruit": (0.04, 0.26), "pouch": (0.07, 0.26), "squeeze_tube": (0.08, 0.21),
+    "pack": (0.05, 0.45), "power_tool": (0.12, 0.28), "hand_tool": (0.11, 0.42), "device": (0.05, 0.32),
+    "doll": (0.06, 0.28), "plant": (0.08, 0.36), "carrier": (0.09, 0.32),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("category", DESIGNS)
 def test_every_design_is_one_closed_body_of_real_size(category):
     for seed in range(2):
         model = make_object(category, np.random.default_rng(seed))
@@ -39,7 +43,7 @@ def test_every_design_is_one_closed_body_of_real_size(category):
         assert model.mesh.colors.dtype == np.uint8
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("category", DESIGNS)
 def test_same_rng_same_object_other_rng_other_object(category):
     first, again, other = (make_object(category, np.random.default_rng(s)).mesh for s in (3, 3, 4))
     assert np.array_equal(first.vertices, again.vertices)
@@ -48,7 +52,7 @@ def test_same_rng_same_object_other_rng_other_object(category):
     assert first.vertices.shape != other.vertices.shape or not np.allclose(first.vertices, other.vertices)
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("category", DESIGNS)
 def test_symmetries_leave_the_shape_as_it_is(category):
     model = make_object(category, np.random.default_rng(1))
     mesh = trimesh.Trimesh(model.mesh.vertices, model.mesh.faces, process=False)
@@ -90,6 +94,9 @@ def test_scenes_keep_their_objects_as_categories_are_added():
     assert CATEGORIES[:16] == TABLETOP
     assert TABLETOP[0] == "mug"
     assert TABLETOP[-1] == "brush"
+    assert CATEGORIES[-1] == "pepper"
+    assert set(CATEGORIES).isdisjoint(FORMS)
+    assert set(CATEGORIES) | set(FORMS) == set(DESIGNS)
 
 
 def test_unknown_category():

@@ -86,6 +86,23 @@ def test_edges_are_jagged_and_shadowed_on_the_left():
     assert 0.3 < np.std(right) < 2.5
 
 
+def test_a_window_rounds_ridges_and_leaves_gaps_around_things():
+    sensor = dataclasses.replace(IDEAL, window_px=4, unit_m=1e-4)
+    things = dataclasses.replace(wall(1.2), depth_m=step_image())
+    depth = sense(things, CAMERA, np.random.default_rng(0), sensor)
+    assert (depth[40:80, 58:62] == 0).mean() > 0.6, "on the edge"
+    assert (depth[44:76, 68:92] == 6000).all(), "inside"
+    assert (depth[5:20] == 12000).all(), "beside"
+    across = np.abs(np.arange(160) - 79.5) * 0.0005
+    roof = dataclasses.replace(wall(0.6), depth_m=np.broadcast_to(np.float32(0.6 + across), (120, 160)))
+    sharp, blunt = (
+        sense(roof, CAMERA, np.random.default_rng(0), dataclasses.replace(sensor, window_px=w))
+        for w in (0, 4)
+    )
+    assert blunt[60, 79] > sharp[60, 79], "the ridge is cut off"
+    np.testing.assert_allclose(blunt[60, 100:150], sharp[60, 100:150], atol=3)
+
+
 def test_parallax_shadow_against_plain_loops():
     rng = np.random.default_rng(0)
     z = np.where(rng.random((20, 50)) < 0.1, 0, rng.choice([0.5, 0.8, 1.1], (20, 50)))

@@ -15,8 +15,8 @@ from sam3d_ros.types import InputError
 if TYPE_CHECKING:
     from sam3d_ros.data.sources.source import ObjectSource
 
-WEIGHTS = {"procedural": 0.6, "random_urdfs": 0.25}
-OTHER = 0.15
+WEIGHTS = {"procedural": 0.35, "forms": 0.35, "random_urdfs": 0.2}
+OTHER = 0.1
 """Weight of the objects of every other pack."""
 OBJECTS = 900_000
 ABOUT = "about.json"
@@ -99,13 +99,15 @@ def fill_folder(filling: Filling) -> None:
 
 
 def training_sources(packs: tuple[Path, ...]) -> list[ObjectSource]:
-    """Procedural objects, those of a tabletop twice as often as others, and the training part of every pack."""
+    """Procedural objects, those of a tabletop twice as often as others; forms; and the training part of every pack."""
     from sam3d_ros.data.held_out import SEEN_CATEGORIES, TRAINING_CATEGORIES, training_part
+    from sam3d_ros.data.objects import FORMS
     from sam3d_ros.data.sources.pack import Packed
     from sam3d_ros.data.sources.source import Procedural
 
+    forms = Procedural(0, OBJECTS, FORMS, "forms")
     procedural = Procedural(0, OBJECTS, TRAINING_CATEGORIES + SEEN_CATEGORIES)
-    return [procedural, *(training_part(Packed(path)) for path in packs)]
+    return [procedural, forms, *(training_part(Packed(path)) for path in packs)]
 
 
 def sign(folder: Path, about: dict[str, object]) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from sam3d_ros.data.objects import CATEGORIES
+from sam3d_ros.data.objects import DESIGNS
 from sam3d_ros.data.sources.random_urdfs import CATEGORY as RANDOM_SHAPE
 
 Kind = Literal["procedural", "random_urdfs", "artist"]
@@ -16,7 +16,7 @@ Kind = Literal["procedural", "random_urdfs", "artist"]
 
 def kind(category: str) -> Kind:
     """Our own designs, random shapes, or anything else: things that people modelled."""
-    if category in CATEGORIES:
+    if category in DESIGNS:
         return "procedural"
     return "random_urdfs" if category == RANDOM_SHAPE else "artist"
 

@@ -33,8 +33,10 @@ WIDTHS = ((640, 0.2), (480, 0.3), (320, 0.5))
 """Widths of the pictures and their shares; all are 4:3 with the focal length of an ordinary depth camera."""
 FOCAL = (0.85, 1.1)
 LEAST_VISIBLE = 0.1
-ROUGH_MASK = 0.3
-"""Share of the masks that are a pixel or two too large or too small, as a segmentation makes them."""
+ROUGH_MASK = 0.4
+"""Share of the masks that are a pixel or two too large, too small or ragged, as a segmentation makes them."""
+STRUCTURED_LIGHT = 0.35
+"""Share of the pictures whose depth comes from a window of pixels, with rounded edges and wide gaps around things."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,38 @@ def _quarter(camera: Camera) -> Camera:
 def _sensor(camera: Camera, rng: np.random.Generator) -> DepthSensor:
     """A depth camera of 640 pixels whose picture was made smaller: its errors in pixels shrink with it."""
     zoom = camera.width / WIDTHS[0][0]
+    windowed = rng.random() < STRUCTURED_LIGHT
     return DepthSensor(
         subpixel=zoom * float(rng.uniform(0.05, 0.12)),
         lateral_px=0.8 * zoom,
-        correlation_px=max(1.2 * zoom, 0.4),
+        correlation_px=max((3.0 if windowed else 1.2) * zoom, 0.4),
+        window_px=zoom * float(rng.uniform(1.5, 5.0)) if windowed else 0.0,
+        parallax_shadow=not windowed or rng.random() < 0.5,
     )
 
 
 def _rough(pixels: Bool, rng: np.random.Generator) -> Bool:
+    """The mask as a segmentation makes it: now and then too large, too small, or ragged."""
     if rng.random() >= ROUGH_MASK:
         return pixels
+    if rng.random() < 0.4:
+        return _ragged(pixels, rng)
     kernel = np.ones((3, 3), np.uint8)
     change = cv2.dilate if rng.random() < 0.6 else cv2.erode
     return np.asarray(change(pixels.astype(np.uint8), kernel, iterations=int(rng.integers(1, 3)))) > 0
+
+
+def _ragged(pixels: Bool, rng: np.random.Generator) -> Bool:
+    """Its edge displaced by a smooth noise of 1 to 3 pixels, and by as much to one side."""
+    height, width = pixels.shape
+    strength = float(rng.uniform(0.5, 1.5)) * width / 320
+    noise = [
+        cv2.GaussianBlur(rng.standard_normal((height, width), dtype=np.float32), (0, 0), 3.0)
+        for _ in range(2)
+    ]
+    rows, columns = np.indices((height, width), dtype=np.float32)
+    shift = strength * rng.normal(size=2) * 0.7
+    # The blurred noise has a deviation of about 0.1.
+    x, y = columns + 10 * strength * noise[0] + shift[0], rows + 10 * strength * noise[1] + shift[1]
+    moved = cv2.remap(pixels.astype(np.uint8), x.astype(np.float32), y.astype(np.float32), cv2.INTER_NEAREST)
+    return np.asarray(moved) > 0

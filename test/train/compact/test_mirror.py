@@ -26,7 +26,7 @@ IN_CAMERA, IN_OBJECT = np.diag([-1.0, 1, 1, 1]), np.diag([1.0, -1, 1, 1])
 
 @pytest.fixture(scope="module")
 def look() -> Look:
-    (source,) = training_sources(())
+    source, _ = training_sources(())
     stream = ObjectStream([(source, 1.0)], seed=0)
     return next(look for look in looks(stream, 34, 0))
 

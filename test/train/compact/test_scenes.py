@@ -19,7 +19,7 @@ from sam3d_ros.data.held_out import (
     TRAINING_CATEGORIES,
     UNSEEN_CATEGORIES,
 )
-from sam3d_ros.data.objects import TABLETOP, make_object
+from sam3d_ros.data.objects import FORMS, TABLETOP, make_object
 from sam3d_ros.data.sources.pack import write_pack
 from sam3d_ros.data.sources.random_urdfs import CATEGORY
 from sam3d_ros.data.sources.source import Procedural
@@ -29,6 +29,7 @@ from sam3d_ros.train.compact.batches import unquantised
 from sam3d_ros.train.compact.data_command import training_sources
 from sam3d_ros.train.compact.fine import NEAR
 from sam3d_ros.train.compact.kinds import kind, kinds_of
+from sam3d_ros.train.compact.scenes import _rough
 from sam3d_ros.train.compact.store import QUANTISED, load, pack, save, unpack_object
 
 SCENE = "000034.npz"
@@ -125,10 +126,12 @@ def test_no_held_out_object_is_trained_on(tmp_path: Path) -> None:
     thing = replace(make_object("can", np.random.default_rng(0)), category=CATEGORY)
     path = tmp_path / "random_urdfs.safetensors"
     write_pack(path, [replace(thing, name=f"{number:03d}") for number in (0, 7, 899, 900, 950, 999)])
-    procedural, urdfs = training_sources((path,))
+    procedural, forms, urdfs = training_sources((path,))
     assert list(urdfs.names) == ["000", "007", "899"]
     assert isinstance(procedural, Procedural)
-    assert procedural.seed < HELD_OUT_SEED
+    assert isinstance(forms, Procedural)
+    assert max(procedural.seed, forms.seed) < HELD_OUT_SEED
+    assert forms.categories == FORMS
     assert not set(procedural.categories) & {*UNSEEN_CATEGORIES, *LOOKALIKES}
     twice = {c for c in procedural.categories if procedural.categories.count(c) == 2}
     assert twice == set(TABLETOP) - set(UNSEEN_CATEGORIES)
@@ -136,9 +139,24 @@ def test_no_held_out_object_is_trained_on(tmp_path: Path) -> None:
 
 
 def test_kinds_follow_from_categories(scene_folder: Path) -> None:
-    assert [kind(c) for c in ("mug", CATEGORY, "japanese_lantern")] == [
+    assert [kind(c) for c in ("mug", "prism", CATEGORY, "japanese_lantern")] == [
+        "procedural",
         "procedural",
         "random_urdfs",
         "artist",
     ]
     assert set(kinds_of(scene_folder / "scenes" / SCENE)) == {"procedural"}
+
+
+def test_masks_are_rough_now_and_then() -> None:
+    """Whole, too large, too small or ragged; never far from the true one, nor empty."""
+    true = np.zeros((240, 320), bool)
+    true[60:180, 100:220] = True
+    rough = [_rough(true, np.random.default_rng(seed)) for seed in range(60)]
+    changed = [mask for mask in rough if not np.array_equal(mask, true)]
+    assert 0.2 * len(rough) < len(changed) < 0.6 * len(rough)
+    assert any(not (true & ~mask).any() for mask in changed), "too large"
+    assert any(not (mask & ~true).any() for mask in changed), "too small"
+    assert any((true & ~mask).any() and (mask & ~true).any() for mask in changed), "ragged"
+    for mask in changed:
+        assert (true & mask).sum() > 0.85 * (true | mask).sum()
