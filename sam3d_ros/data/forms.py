@@ -108,7 +108,7 @@ def _cross_section(rng: np.random.Generator, half: float) -> CrossSection:
     kind = rng.integers(5)
     if kind == 0:  # a convex or dented polygon
         corners = int(rng.integers(3, 9))
-        angles = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.25, 0.25, corners)) / corners
+        angles: Float = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.25, 0.25, corners)) / corners
         flat = _polar(angles, half * rng.uniform(0.6, 1.0, corners))
     elif kind == 1:  # L, T, U, cross: bars on a grid of three
         bar = half * rng.uniform(0.3, 0.6)
