@@ -36,8 +36,8 @@ class CompactGeometryConfig:
 
     grid: int = 32
     widths: tuple[int, int, int] = (24, 48, 128)
-    blocks: tuple[int, int] = (1, 4)
-    depth: int = 6
+    blocks: tuple[int, int] = (1, 6)
+    depth: int = 8
     heads: int = 4
     mlp_ratio: float = 3.0
     condition: int = 6
