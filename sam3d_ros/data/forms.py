@@ -82,14 +82,15 @@ def turned_form(rng: np.random.Generator) -> Design:
         wall = float(rng.uniform(0.003, 0.007))
         solid, cavity = hollow(outline, wall, float(rng.uniform(wall, 0.2 * height)))
     handles = int(rng.choice(3, p=[0.7, 0.18, 0.12]))
-    for side in range(handles):
+    if handles:
         reach, span = rng.uniform(0.02, 0.035), height * rng.uniform(0.2, 0.35)
         thick = float(rng.uniform(0.004, 0.007))
         ring = Manifold.revolve(CrossSection.circle(thick, 14).translate((reach, 0.0)), 32)
         ring = ring.rotate((90.0, 0.0, 0.0)).scale((1.0, 1.3, max(1.0, span / reach)))
-        middle = float(np.mean([r for r, _ in outline]))
-        placed = ring.translate((middle, 0.0, height * 0.5)).rotate((0.0, 0.0, 180.0 * side))
-        solid = solid + (placed - cavity).trim_by_plane((0.0, 0.0, 1.0), 0.0)
+        ring = ring.translate((float(np.mean([r for r, _ in outline])), 0.0, height * 0.5)) - cavity
+        ring = ring.trim_by_plane((0.0, 0.0, 1.0), 0.0)
+        for side in range(handles):
+            solid = solid + ring.rotate((0.0, 0.0, 180.0 * side))
     if rng.random() < 0.25:
         solid = solid.scale((1.0, float(rng.uniform(0.5, 0.9)), 1.0))
         symmetry = HALF_TURN if handles != 1 else Symmetry()

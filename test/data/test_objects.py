@@ -52,9 +52,13 @@ def test_same_rng_same_object_other_rng_other_object(category):
     assert first.vertices.shape != other.vertices.shape or not np.allclose(first.vertices, other.vertices)
 
 
-@pytest.mark.parametrize("category", DESIGNS)
-def test_symmetries_leave_the_shape_as_it_is(category):
-    model = make_object(category, np.random.default_rng(1))
+SEEDS = [*((c, 1) for c in DESIGNS), *(("turned_form", seed) for seed in range(2, 14))]
+"""Forms have none, one or two handles, and are round or oval."""
+
+
+@pytest.mark.parametrize(("category", "seed"), SEEDS)
+def test_symmetries_leave_the_shape_as_it_is(category, seed):
+    model = make_object(category, np.random.default_rng(seed))
     mesh = trimesh.Trimesh(model.mesh.vertices, model.mesh.faces, process=False)
     points, _ = trimesh.sample.sample_surface(mesh, 20_000, seed=0)
     tree = cKDTree(points)
