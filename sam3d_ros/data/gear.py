@@ -1,4 +1,4 @@
-"""More of what stands and lies about: packs, tubes, tools, devices, dolls, plants. Each function draws one design.
+"""More of what stands and lies about: packs, tubes, devices, dolls, plants. Each function draws one design.
 
 Wider families than the categories of `objects.CATEGORIES`, for training (`objects.FORMS`).
 """
@@ -6,7 +6,7 @@ Wider families than the categories of `objects.CATEGORIES`, for training (`objec
 from __future__ import annotations
 
 import numpy as np
-from manifold3d import CrossSection, Manifold  # type: ignore[import-not-found]
+from manifold3d import Manifold  # type: ignore[import-not-found]
 
 from sam3d_ros.data import textures as tx
 from sam3d_ros.data.solids import (
@@ -73,7 +73,7 @@ def squeeze_tube(rng: np.random.Generator) -> Design:
 
 
 def pack(rng: np.random.Generator) -> Design:
-    """A box with something on it or at it: a lid, a pump, a spout, a second box, a window sill of a pack, 8-24 cm."""
+    """A box with something on it or at it: a lid, a pump, a screw cap, a second box, 8-30 cm."""
     size = rng.uniform([0.04, 0.03, 0.05], [0.16, 0.1, 0.2])
     solid = rounded_box(size, 0.1 * rng.random() * size.min() + 0.001, 3).translate((0.0, 0.0, size[2] / 2))
     kind = rng.integers(4)
@@ -135,62 +135,6 @@ def power_tool(rng: np.random.Generator) -> Design:
     if rng.random() < 0.65:
         return Design(solid.rotate((90.0, 0.0, 0.0)), _turned_back(texture), MIRROR_ONLY, gloss=0.3)
     return Design(solid, texture, MIRROR_ONLY, gloss=0.3)
-
-
-def hand_tool(rng: np.random.Generator) -> Design:
-    """A long thing lying along x, 12-30 cm: screwdrivers, spanners, pliers, spatulas, torches, pens, tongs."""
-    length = rng.uniform(0.12, 0.3)
-    kind = rng.integers(5)
-    if kind == 0:  # a turned handle and a shaft: screwdriver, chisel, whisk
-        grip, thick, shaft = (
-            length * rng.uniform(0.3, 0.5),
-            rng.uniform(0.009, 0.017),
-            rng.uniform(0.003, 0.006),
-        )
-        profile = [(thick * 0.7, 0.0), (thick, grip * 0.15), (thick * rng.uniform(0.6, 1.0), grip * 0.5),
-                   (thick * rng.uniform(0.7, 1.0), grip * 0.85), (shaft * 1.2, grip), (shaft, length - 0.012),
-                   (shaft * rng.uniform(0.5, 1.8), length)]  # fmt: skip
-        solid = turned([(0.0, 0.0), *profile, (0.0, length)]).rotate((0.0, 90.0, 0.0))
-    elif kind == 1:  # flat with a ring or a jaw at the ends: spanner, opener
-        bar, thick, eye = rng.uniform(0.006, 0.011), rng.uniform(0.005, 0.009), rng.uniform(0.011, 0.018)
-        flat = CrossSection.square((length, 2 * bar), True)
-        for side, open_end in ((-1, rng.random() < 0.5), (1, rng.random() < 0.5)):
-            x = side * length / 2
-            flat = flat + CrossSection.circle(eye, 32).translate((x, 0.0))
-            hole = CrossSection.circle(eye * 0.55, 24).translate((x, 0.0))
-            jaw = CrossSection.square((2 * eye, eye), True).translate((x + side * eye, 0.0))
-            flat = flat - (jaw + hole if open_end else hole)
-        solid = Manifold.extrude(flat, thick)
-    elif kind == 2:  # a handle and a blade: spatula, trowel, scraper
-        wide, reach = rng.uniform(0.03, 0.09), rng.uniform(0.05, 0.1)
-        points = np.array([[0.0, 0, 0.012], [length * 0.5, 0, 0.02], [length, 0, 0.006]])
-        blade = rounded_box((reach, wide, rng.uniform(0.004, 0.008)), 0.0018, 2)
-        solid = rod(points, np.array([0.008, 0.007, 0.004]), 16) + blade.translate(
-            (length + reach * 0.45, 0.0, 0.004)
-        )
-    elif kind == 3:  # a torch, a pen, a roll: pieces on one axis
-        radii = rng.uniform(0.006, 0.02) * rng.uniform(0.7, 1.0, 4)
-        levels = np.sort(rng.uniform(0.15, 0.85, 3)) * length
-        at, outline = [0.0, *levels, length], []
-        for r, low, high in zip(radii, at[:-1], at[1:], strict=True):
-            outline += [(float(r), float(low) + 1e-4), (float(r), float(high))]
-        solid = turned([(0.0, 0.0001), *outline, (0.0, length)]).rotate((0.0, 90.0, 0.0))
-    else:  # two arms: pliers, tongs, tweezers, pegs
-        opening, thick = rng.uniform(0.008, 0.04), rng.uniform(0.0045, 0.008)
-        arm = np.array(
-            [[0.0, 0, 0], [length * 0.4, opening * 0.6, 0], [length * 0.72, 0.006, 0], [length, 0.002, 0]]
-        )
-        radii = thick * np.array([1.0, 1.1, 1.0, 0.7])
-        joint = Manifold.cylinder(2.4 * thick, 0.014, -1.0, 24, True)
-        x = length * 0.72 if rng.random() < 0.6 else 0.0
-        solid = (
-            rod(arm, radii, 14) + rod(arm * np.array([1, -1, 1]), radii, 14) + joint.translate((x, 0.0, 0.0))
-        )
-    cut = float(rng.uniform(0.3, 0.6)) * length
-    low = solid.bounding_box()[0]
-    handle = [tx.plain(tx.color(rng, 0.8, 0.7)), tx.wood(rng, tx.one_of(rng, tx.WOODS), 0)][rng.integers(2)]
-    steel = tx.mottled(rng, tx.one_of(rng, tx.METALS), 0.02, 0.04)
-    return Design(solid, tx.bands(0, [low + cut], [handle, steel]), UNKNOWN, gloss=0.4)
 
 
 def device(rng: np.random.Generator) -> Design:

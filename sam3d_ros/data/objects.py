@@ -3,7 +3,8 @@
     model = make_object("mug", np.random.default_rng(7))
 
 The designs are constructive solid geometry (`containers.py`, `kitchen.py`,
-`things.py`, `belongings.py`, `figures.py`); here they become meshes.
+`things.py`, `belongings.py`, `figures.py`; wider families: `forms.py`, `gear.py`,
+`tools.py`); here they become meshes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from manifold3d import Error, Manifold  # type: ignore[import-not-found]
 from manifold3d import Mesh as ManifoldMesh
 
-from sam3d_ros.data import belongings, containers, figures, forms, gear, kitchen, things
+from sam3d_ros.data import belongings, containers, figures, forms, gear, kitchen, things, tools
 from sam3d_ros.data import textures as tx
 from sam3d_ros.data.normals import corner_normals
 from sam3d_ros.data.solids import Design, Symmetry
@@ -105,7 +106,7 @@ DESIGNS: Mapping[str, Callable[[np.random.Generator], Design]] = {
     "squeeze_tube": gear.squeeze_tube,
     "pack": gear.pack,
     "power_tool": gear.power_tool,
-    "hand_tool": gear.hand_tool,
+    "hand_tool": tools.hand_tool,
     "device": gear.device,
     "doll": gear.doll,
     "plant": gear.plant,
