@@ -12,11 +12,12 @@ from manifold3d import CrossSection, Manifold  # type: ignore[import-not-found]
 from sam3d_ros.data import textures as tx
 from sam3d_ros.data.solids import (
     HALF_TURN,
+    MIRROR_ONLY,
     ROUND,
+    ROUND_BOTH_ENDS,
     SEGMENTS,
     UNKNOWN,
     Design,
-    Symmetry,
     arc,
     displaced,
     hollow,
@@ -93,9 +94,9 @@ def turned_form(rng: np.random.Generator) -> Design:
             solid = solid + ring.rotate((0.0, 0.0, 180.0 * side))
     if rng.random() < 0.25:
         solid = solid.scale((1.0, float(rng.uniform(0.5, 0.9)), 1.0))
-        symmetry = HALF_TURN if handles != 1 else Symmetry()
+        symmetry = HALF_TURN if handles != 1 else MIRROR_ONLY
     else:
-        symmetry = (ROUND, Symmetry(), HALF_TURN)[handles]
+        symmetry = (ROUND, MIRROR_ONLY, HALF_TURN)[handles]
     body = largest_body(solid)
     label = tx.around(tx.poster(rng, tx.color(rng)), height * 0.2, height * 0.7)
     paint = label if rng.random() < 0.4 else tx.any_texture(rng, height)
@@ -251,9 +252,7 @@ def ring(rng: np.random.Generator) -> Design:
         flat = _offset(_offset(flat, -rounding), rounding)
         solid = Manifold.revolve(flat.translate(((outer + inner) / 2, 0.0)), SEGMENTS)
     solid = largest_body(solid)
-    return Design(
-        solid, _printed(rng, solid), Symmetry((np.diag([1.0, -1.0, -1.0]),), about_z=True), gloss=0.3
-    )
+    return Design(solid, _printed(rng, solid), ROUND_BOTH_ENDS, gloss=0.3)
 
 
 def fruit(rng: np.random.Generator) -> Design:

@@ -5,6 +5,8 @@ Wider families than the categories of `objects.CATEGORIES`, for training (`objec
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from manifold3d import Manifold  # type: ignore[import-not-found]
 
@@ -44,15 +46,17 @@ def pouch(rng: np.random.Generator) -> Design:
     c = tx.color(rng, 0.6, 0.8)
     low = np.array([-wide / 2, -thick / 2, -high / 2])
     texture = tx.on_sides([tx.poster(rng, c) for _ in range(3)], low, -low)
-    if not standing:
-        solid, printed = solid.rotate((90.0, 0.0, 0.0)), texture
-        texture = _turned_back(printed)
-    return Design(solid, texture, UNKNOWN, gloss=0.4)
+    upright = Design(solid, texture, UNKNOWN, gloss=0.4)
+    return upright if standing else _lying(upright)
 
 
-def _turned_back(texture: tx.Texture) -> tx.Texture:
-    """The texture of a thing that was turned by 90 degrees about x."""
-    return lambda p: texture(np.stack([p[:, 0], p[:, 2], -p[:, 1]], axis=1))
+def _lying(upright: Design) -> Design:
+    """Turned by 90 degrees about x, texture and all. Without a symmetry that has an axis: it would turn too."""
+
+    def texture(p: Float) -> Float:
+        return upright.texture(np.stack([p[:, 0], p[:, 2], -p[:, 1]], axis=1))
+
+    return replace(upright, solid=upright.solid.rotate((90.0, 0.0, 0.0)), texture=texture)
 
 
 def squeeze_tube(rng: np.random.Generator) -> Design:
@@ -68,7 +72,7 @@ def squeeze_tube(rng: np.random.Generator) -> Design:
     wrap = tx.around(tx.poster(rng, tx.color(rng, 0.4, 0.9)), 0.005, length - 0.01)
     texture = tx.bands(2, [0.0, length - 0.01], [tx.plain(tx.color(rng)), wrap, tx.plain(tx.color(rng))])
     if rng.random() < 0.5:
-        return Design(solid.rotate((90.0, 0.0, 0.0)), _turned_back(texture), UNKNOWN, gloss=0.4)
+        return _lying(Design(solid, texture, UNKNOWN, gloss=0.4))
     return Design(solid, texture, HALF_TURN, gloss=0.4)
 
 
@@ -132,20 +136,18 @@ def power_tool(rng: np.random.Generator) -> Design:
         solid = solid + trigger.translate((x + thick * 0.6, 0.0, -thick - 0.008))
     a, b = tx.color(rng, 0.8, 0.7), tx.plain(np.full(3, rng.uniform(0.08, 0.25)))
     texture = tx.bands(0, [length * 0.25], [tx.bands(2, [-down * 0.6], [b, tx.mottled(rng, a)]), b])
-    if rng.random() < 0.65:
-        return Design(solid.rotate((90.0, 0.0, 0.0)), _turned_back(texture), MIRROR_ONLY, gloss=0.3)
-    return Design(solid, texture, MIRROR_ONLY, gloss=0.3)
+    upright = Design(solid, texture, MIRROR_ONLY, gloss=0.3)
+    return _lying(upright) if rng.random() < 0.65 else upright
 
 
 def device(rng: np.random.Generator) -> Design:
     """A rounded slab of 6-22 cm with a lens, grips, aerials, a stand: cameras, clocks, controllers, mice, routers."""
     size = rng.uniform([0.06, 0.04, 0.015], [0.2, 0.12, 0.07])
-    body = (
+    solid = (
         rounded_box(size, 0.3 * size.min() * rng.uniform(0.2, 1.0), 4)
         if rng.random() < 0.6
         else superquadric(list(size / 2), rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.9))
     )
-    solid = body
     if rng.random() < 0.5:  # a lens, a knob or a dial on the top
         radius = size[:2].min() * rng.uniform(0.15, 0.42)
         lens = Manifold.cylinder(
@@ -172,9 +174,8 @@ def device(rng: np.random.Generator) -> Design:
     c = tx.color(rng, 0.4, 0.7)
     face = tx.on_sides([tx.poster(rng, c) for _ in range(3)], -size / 2, size / 2)
     texture = tx.bands(2, [0.3 * size[2]], [dark, face])
-    if rng.random() < 0.5:
-        return Design(solid.rotate((90.0, 0.0, 0.0)), _turned_back(texture), UNKNOWN, gloss=0.3)
-    return Design(solid, texture, UNKNOWN, gloss=0.3)
+    upright = Design(solid, texture, UNKNOWN, gloss=0.3)
+    return _lying(upright) if rng.random() < 0.5 else upright
 
 
 def doll(rng: np.random.Generator) -> Design:
@@ -211,7 +212,7 @@ def doll(rng: np.random.Generator) -> Design:
     levels = [tall * 0.33, tall * 0.73, top + head * 0.6]
     texture = tx.bands(2, levels, [tx.mottled(rng, tx.color(rng)) for _ in range(4)])
     if rng.random() < 0.3:
-        return Design(solid.rotate((90.0, 0.0, 0.0)), _turned_back(texture), UNKNOWN, gloss=0.15)
+        return _lying(Design(solid, texture, UNKNOWN, gloss=0.15))
     return Design(solid, texture, MIRROR_ONLY, gloss=0.15)
 
 

@@ -68,8 +68,8 @@ def sense(
     """
     sensor = sensor or DepthSensor()
     true_z = np.nan_to_num(rendered.depth_m, nan=0.0).astype(np.float32)
-    jitter, failing = _jitter(true_z.shape, sensor.lateral_px, rng), _smooth(true_z.shape, 1.5, rng)
-    jittered = cv2.remap(true_z, *jitter, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    looks_at, failing = jitter(true_z.shape, sensor.lateral_px, rng), _smooth(true_z.shape, 1.5, rng)
+    jittered = cv2.remap(true_z, *looks_at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     z: Float = np.asarray(jittered, np.float32)
     bent = _smooth(true_z.shape, sensor.correlation_px, rng)
     cosine = _cosine(rendered.normals_cam, camera)
@@ -132,10 +132,15 @@ def _smooth(shape: tuple[int, ...], sigma_px: float, rng: np.random.Generator) -
     return scaled
 
 
-def _jitter(shape: tuple[int, ...], sigma_px: float, rng: np.random.Generator) -> tuple[Float, Float]:
-    """Where each pixel really looks: columns and rows (H, W) float32."""
+def jitter(
+    shape: tuple[int, ...], sigma_px: float, rng: np.random.Generator, correlation_px: float = 1.0
+) -> tuple[Float, Float]:
+    """Where each pixel really looks: columns and rows (H, W) float32, off by sigma_px, neighbours alike."""
     rows, columns = np.indices(shape, dtype=np.float32)
-    return columns + sigma_px * _smooth(shape, 1.0, rng), rows + sigma_px * _smooth(shape, 1.0, rng)
+    return (
+        columns + sigma_px * _smooth(shape, correlation_px, rng),
+        rows + sigma_px * _smooth(shape, correlation_px, rng),
+    )
 
 
 def _cosine(normals_cam: Float, camera: Camera) -> Float:

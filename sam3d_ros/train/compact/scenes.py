@@ -14,7 +14,7 @@ import numpy as np
 from sam3d_ros.data.render import SceneRenderer
 from sam3d_ros.data.room import room
 from sam3d_ros.data.scene import Scene, any_lamp, any_viewpoint, place
-from sam3d_ros.data.sensor import DepthSensor, sense
+from sam3d_ros.data.sensor import DepthSensor, jitter, sense
 from sam3d_ros.perception.frames import inverse
 from sam3d_ros.perception.masks import MaskLimits, check_mask
 from sam3d_ros.perception.pointmap import points_from_depth
@@ -120,16 +120,10 @@ def _rough(pixels: Bool, rng: np.random.Generator) -> Bool:
 
 
 def _ragged(pixels: Bool, rng: np.random.Generator) -> Bool:
-    """Its edge displaced by a smooth noise of 1 to 3 pixels, and by as much to one side."""
-    height, width = pixels.shape
-    strength = float(rng.uniform(0.5, 1.5)) * width / 320
-    noise = [
-        cv2.GaussianBlur(rng.standard_normal((height, width), dtype=np.float32), (0, 0), 3.0)
-        for _ in range(2)
-    ]
-    rows, columns = np.indices((height, width), dtype=np.float32)
-    shift = strength * rng.normal(size=2) * 0.7
-    # The blurred noise has a deviation of about 0.1.
-    x, y = columns + 10 * strength * noise[0] + shift[0], rows + 10 * strength * noise[1] + shift[1]
-    moved = cv2.remap(pixels.astype(np.uint8), x.astype(np.float32), y.astype(np.float32), cv2.INTER_NEAREST)
+    """Its edge displaced by half a pixel to one and a half (standard deviation, in a picture of 320), and the whole by
+    three quarters of that."""
+    strength = float(rng.uniform(0.47, 1.41)) * pixels.shape[1] / 320
+    columns, rows = jitter(pixels.shape, strength, rng, correlation_px=3.0)
+    right, down = 0.75 * strength * rng.normal(size=2).astype(np.float32)
+    moved = cv2.remap(pixels.astype(np.uint8), columns + right, rows + down, cv2.INTER_NEAREST)
     return np.asarray(moved) > 0
