@@ -151,14 +151,17 @@ def prism(rng: np.random.Generator) -> Design:
     flat = _cross_section(rng, half)
     taper = float(rng.uniform(0.5, 1.0)) if rng.random() < 0.35 else 1.0
     twist = float(rng.uniform(-60, 60)) if rng.random() < 0.12 else 0.0
-    solid = Manifold.extrude(flat, height, 12 if twist else 1, twist, (taper, taper))
+
+    def raised(section: CrossSection) -> Manifold:
+        return Manifold.extrude(section, height, 12 if twist else 1, twist, (taper, taper))
+
+    solid = raised(flat)
     style = rng.random()
     wall = max(0.003, 0.08 * half)
     inner = _offset(flat, -wall)
     if style < 0.25 and not inner.is_empty():  # a tray or a bin
         floor = float(rng.uniform(0.003, 0.3 * height))
-        cut = Manifold.extrude(inner, height, 1, twist, (taper, taper)).translate((0.0, 0.0, floor))
-        solid = solid - cut
+        solid = solid - raised(inner).translate((0.0, 0.0, floor))
     elif style < 0.4:  # pierced
         bore = Manifold.cylinder(height * 1.2, half * float(rng.uniform(0.12, 0.3)), -1.0, 32)
         solid = solid - bore.translate((float(rng.uniform(-0.3, 0.3)) * half, 0.0, -0.1 * height))
