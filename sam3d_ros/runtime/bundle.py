@@ -5,7 +5,9 @@
     engines/NAME/*.onnx  *.data  *.safetensors
 
 The manifest lists every file with size and SHA-256, and every graph with its inputs and outputs. Files are named
-without folders, so a manifest never points outside of its own. Reading runs no code: all three formats are data.
+without folders, so a manifest never points outside of its own. One file may have several roles, and is then listed in
+each: a graph may read its tensors (`data`) out of a safetensors file, as those of engines/compact do. Reading runs no
+code: all three formats are data.
 
     bundle = read_bundle(Path("engines/compact"))
     encode = backend.load(bundle.graphs["encode"])        # hashes are checked here
@@ -55,13 +57,14 @@ class Bundle:
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
-        """All files but the manifest."""
-        return (*(f for g in self.graphs.values() for f in g.files), *self.weights.values())
+        """All files but the manifest, each once."""
+        listed = (*(f for g in self.graphs.values() for f in g.files), *self.weights.values())
+        return tuple(dict.fromkeys(listed))
 
     @property
     def bytes(self) -> int:
         """Size of all files."""
-        return sum({f.name: f.bytes for f in self.files}.values())
+        return sum(f.bytes for f in self.files)
 
     def verify(self) -> None:
         """Read every byte of every file; raises InputError naming the first one that is not as it was written."""
@@ -98,8 +101,8 @@ def read_bundle(folder: Path) -> Bundle:
     """The bundle in a folder.
 
     Raises InputError with the manifest's path and what is wrong: no such file, not JSON, another format, a missing or
-    odd entry, a file name with a folder in it, a file that is missing or has another size. Hashes are checked when a
-    graph or its weights are loaded, or by `Bundle.verify`.
+    odd entry, a file name with a folder in it, a file that is listed in two ways, is missing or has another size.
+    Hashes are checked when a graph or its weights are loaded, or by `Bundle.verify`.
     """
     path = folder / MANIFEST
     try:
@@ -182,7 +185,11 @@ def _parse(manifest: Mapping[str, Any], folder: Path) -> Bundle:
         raise _Odd(f"name {about.name!r} is no plain name")
     graphs = {n: _graph(n, e, folder) for n, e in _get(manifest, "graphs", dict, "").items()}
     weights = {n: _file(e, f"weights.{n}") for n, e in _get(manifest, "weights", dict, "").items()}
-    return Bundle(folder, about, graphs, weights)
+    bundle = Bundle(folder, about, graphs, weights)
+    names = [file.name for file in bundle.files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise _Odd(f"{', '.join(twice)} with two sizes or hashes")
+    return bundle
 
 
 def _graph(name: str, entry: Any, folder: Path) -> GraphSpec:

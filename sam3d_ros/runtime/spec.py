@@ -71,8 +71,9 @@ class StoredFile:
 class GraphSpec:
     """One ONNX graph: where it lies and its interface.
 
-    data: files with the graph's large tensors (ONNX external data), in the same folder. precision: of the weights and
-    the arithmetic, "fp32", "bf16" or "fp16". profiles: empty where no dimension is named.
+    data: files with the graph's large tensors (ONNX external data), in the same folder; they may be another graph's
+    data and the bundle's weights too. precision: of the weights and the arithmetic, "fp32", "bf16" or "fp16". profiles:
+    empty where no dimension is named.
     """
 
     name: str
@@ -103,12 +104,14 @@ class GraphSpec:
     def verify(self) -> Path:
         """The ONNX file, after every byte of graph and data was checked. Raises InputError.
 
-        Links are followed, as colcon's symlink installs make them: a graph must lie beside its data.
+        Links are followed, as colcon's symlink installs make them: runtimes look for the data beside the file itself.
         """
-        paths = [file.verify(self.folder).resolve() for file in self.files]
-        if foreign := set(external_files(paths[0])) - {d.name for d in self.data}:
+        path = self.file.verify(self.folder).resolve()
+        if foreign := set(external_files(path)) - {d.name for d in self.data}:
             raise InputError(f"{self.path}: reads files that its manifest does not list: {sorted(foreign)}")
-        return paths[0]
+        for file in self.data:
+            file.verify(path.parent)
+        return path
 
     def bind(self, inputs: Mapping[str, Shaped]) -> dict[str, int]:
         """Sizes of the named dimensions in a call; raises InputError where the inputs do not fit the graph."""

@@ -45,6 +45,18 @@ def test_links_to_the_files_are_a_bundle_too(tiny_bundle: Bundle, tmp_path: Path
     assert read_bundle(linked).graphs["scale"].verify() == tiny_bundle.folder / "scale.onnx"
 
 
+def test_the_data_beside_a_linked_graph_are_those_that_count(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """A runtime reads them, not the ones beside the link."""
+    linked = tmp_path / "linked"
+    shutil.copytree(tiny_bundle.folder, linked)
+    (linked / "scale.onnx").unlink()
+    (linked / "scale.onnx").symlink_to(tiny_bundle.folder / "scale.onnx")
+    data = tiny_bundle.folder / "scale.data"
+    data.write_bytes(bytes(len(data.read_bytes())))
+    with pytest.raises(InputError, match=f"{data}: damaged or foreign"):
+        read_bundle(linked).graphs["scale"].verify()
+
+
 EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "format": (lambda m: m.update(format=2), "format 1"),
     "no licence": (lambda m: m.pop("licence"), "licence is missing"),
@@ -64,6 +76,10 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no outputs": (lambda m: m["graphs"]["total"].update(outputs=[]), "at least one name"),
     "precision": (lambda m: m["graphs"]["total"].update(precision="int4"), "int4"),
     "profile": (lambda m: m["graphs"]["scale"].update(profiles=[{"columns": [1, 2, 3]}]), "expected rows"),
+    "two ways": (
+        lambda m: m["weights"]["tiny"].update(m["graphs"]["scale"]["data"][0], sha256="0" * 64),
+        r"scale\.data with two sizes or hashes",
+    ),
     "order": (lambda m: m["graphs"]["scale"].update(profiles=[{"rows": [3, 2, 3]}]), "smallest, usual"),
 }
 

@@ -41,6 +41,7 @@ def test_built_once_then_loaded(cache: PlanCache, key: PlanKey) -> None:
 
 def test_anything_else_is_another_plan(cache: PlanCache, key: PlanKey, tiny_bundle: Bundle) -> None:
     scale = tiny_bundle.graphs["scale"]
+    other_weights = replace(scale.data[0], sha256="0" * 64)
     cache.get(key, lambda: PLAN)
     others = [
         replace(key, builder="tensorrt 11.4.1"),
@@ -50,6 +51,7 @@ def test_anything_else_is_another_plan(cache: PlanCache, key: PlanKey, tiny_bund
         replace(key, profiles=key.profiles[:1]),
         replace(key, options=(("level", "5"),)),
         PlanKey.of(replace(scale, data=()), key.builder, key.gpu, {"level": "3"}),
+        PlanKey.of(replace(scale, data=(other_weights,)), key.builder, key.gpu, {"level": "3"}),
     ]
     assert len({k.digest for k in (key, *others)}) == 1 + len(others)
     for other in others:

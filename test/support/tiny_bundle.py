@@ -34,11 +34,12 @@ def save(path: Path, nodes: list[Any], inputs: Any, outputs: Any, initializers: 
     path.write_bytes(model.SerializeToString())
 
 
-def save_scale(path: Path, data: str | None = None) -> None:
-    """y (rows, 3) = x (rows, 3) * WEIGHTS, the weights in the file, or by reference to `data`."""
+def save_scale(path: Path, data: str | None = None, offset: int = 0) -> None:
+    """y (rows, 3) = x (rows, 3) * WEIGHTS, the weights in the file, or by reference to `data`, bytes from `offset`
+    on."""
     weights = numpy_helper.from_array(WEIGHTS, "w")
     if data is not None:
-        set_external_data(weights, data)
+        set_external_data(weights, data, offset, WEIGHTS.nbytes)
         weights.ClearField("raw_data")
         weights.data_location = TensorProto.EXTERNAL
     tensor = (TensorProto.FLOAT, ["rows", 3])

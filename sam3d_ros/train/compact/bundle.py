@@ -20,10 +20,13 @@ from sam3d_ros.model.compact.geometry import CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
 from sam3d_ros.runtime.bundle import About, Bundle, read_bundle, write_bundle
 from sam3d_ros.train.compact.export import export_geometry, export_texture
+from sam3d_ros.types import InputError
 
 LICENCE = "Apache-2.0"
 DESCRIPTION = "Our own small model, trained by this package: tabletop objects on a CPU."
 BATCH = {"batch": (1, 4, 64)}
+CONFIGS = {"nano": (NANO, NANO_TEXTURE), "compact": (COMPACT, COMPACT_TEXTURE)}
+"""Both stages by the name of their size, `training.config` of a manifest."""
 
 
 def write_compact_bundle(
@@ -66,17 +69,17 @@ def write_compact_bundle(
 
 
 def renew(folder: tyro.conf.Positional[Path]) -> None:
-    """Write the graphs of a bundle anew from its weights, and its manifest with the new hashes.
+    """Write the graphs of a bundle anew from its weights, and its manifest with the new hashes. Raises InputError where
+    the manifest does not say that the model is of a size in CONFIGS.
 
     Args:
-        folder: of the bundle; its model is of the size nano or compact.
+        folder: of the bundle.
     """
     bundle = read_bundle(folder)
-    settings = bundle.about.settings
-    configs = {
-        first.grid: (first, second) for first, second in ((NANO, NANO_TEXTURE), (COMPACT, COMPACT_TEXTURE))
-    }
-    first, second = configs[int(settings["grid"])]
+    settings, size = bundle.about.settings, str(bundle.about.training.get("config"))
+    if size not in CONFIGS:
+        raise InputError(f"{folder}: training.config of its manifest is {size}, not {' or '.join(CONFIGS)}")
+    first, second = CONFIGS[size]
     geometry = CompactGeometry(replace(first, shape_gain=float(settings["shape_gain"])))
     _fill(geometry, bundle, "geometry")
     texture = None
@@ -96,9 +99,9 @@ def _write_graphs(
     weights: Mapping[str, str],
 ) -> Bundle:
     """The graphs, and the manifest that goes with them and with the files `weights` that are there."""
-    graphs = export_geometry(geometry, folder)
+    graphs = export_geometry(geometry, folder / weights["geometry"])
     if texture is not None:
-        graphs |= export_texture(texture, folder)
+        graphs |= export_texture(texture, folder / weights["texture"])
     return write_bundle(folder, about, graphs, weights, dict.fromkeys(graphs, (BATCH,)))
 
 

@@ -1,5 +1,8 @@
-"""The compact networks as ONNX graphs (opset 20) with a free batch and flat convolutions. They compute in fp32; large
-weights lie in the files in fp16, as in the safetensors beside them."""
+"""The compact networks as ONNX graphs (opset 20) with a free batch and flat convolutions. They compute in fp32.
+
+Large weights are read from the safetensors beside a graph, in fp16 and as the network holds them; whatever else the
+graph needs it makes of them itself. That depends on no input, so runtimes do it once, when they load the graph.
+"""
 
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
@@ -7,10 +10,10 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,10 +21,11 @@ from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactContext, CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture, TextureContext
 from sam3d_ros.train.compact.flat_convolutions import flat
+from sam3d_ros.train.compact.stored_weights import StoredWeights, refer, stored_weights
 
 OPSET = 20
-LARGE = 1024
-"""Elements from which on a weight is stored in fp16."""
+LARGE = 256
+"""Elements from which on a weight is read from the safetensors; smaller ones lie in the graph, in fp32."""
 BATCH_FIRST, BATCH_THIRD = (2, 0, 1, 3, 4, 5), (1, 2, 0, 3, 4, 5)
 """Keys and values (depth, 2, B, H, T, D) with the batch as first axis, as all inputs of a graph have it, and back."""
 
@@ -107,8 +111,12 @@ class TextureStepGraph(nn.Module):
         return v["distance"], v["colour"]
 
 
-def export_geometry(network: CompactGeometry, folder: Path) -> dict[str, str]:
-    """Write geometry_prepare.onnx and geometry_step.onnx; returns graph name -> file name."""
+def export_geometry(network: CompactGeometry, weights: Path) -> dict[str, str]:
+    """Write geometry_prepare.onnx and geometry_step.onnx; returns graph name -> file name.
+
+    weights: the network's safetensors in fp16; the graphs read it, so they are written beside it.
+    """
+    folder, stored = weights.parent, stored_weights(weights)
     network = flat(network).eval()
     c = network.config
     grid = torch.zeros(2, c.condition, c.grid, c.grid, c.grid)
@@ -126,6 +134,7 @@ def export_geometry(network: CompactGeometry, folder: Path) -> dict[str, str]:
         folder / "geometry_prepare.onnx",
         ("grid", "picture", "numbers"),
         names,
+        stored,
     )
     write_graph(
         StepGraph(network),
@@ -133,12 +142,17 @@ def export_geometry(network: CompactGeometry, folder: Path) -> dict[str, str]:
         folder / "geometry_step.onnx",
         ("shape", *LAYOUT, "t", "d", *names),
         tuple(f"v_{name}" for name in ("shape", *LAYOUT)),
+        stored,
     )
     return {"geometry_prepare": "geometry_prepare.onnx", "geometry_step": "geometry_step.onnx"}
 
 
-def export_texture(network: CompactTexture, folder: Path) -> dict[str, str]:
-    """Write texture_prepare.onnx and texture_step.onnx; returns graph name -> file name."""
+def export_texture(network: CompactTexture, weights: Path) -> dict[str, str]:
+    """Write texture_prepare.onnx and texture_step.onnx; returns graph name -> file name.
+
+    weights: as for `export_geometry`.
+    """
+    folder, stored = weights.parent, stored_weights(weights)
     network = flat(network).eval()
     c = network.config
     grid = [c.coarse] * 3
@@ -154,7 +168,7 @@ def export_texture(network: CompactTexture, folder: Path) -> dict[str, str]:
         context = prepare(*condition)
     names = ("volume", "fine", "nearest", "embedded", "kv")
     given = ("coarse", "grid", "seen", "numbers", "picture")
-    write_graph(prepare, condition, folder / "texture_prepare.onnx", given, names)
+    write_graph(prepare, condition, folder / "texture_prepare.onnx", given, names, stored)
     latents = (torch.zeros(2, 1, *[c.fine] * 3), torch.zeros(2, 3, *grid), torch.zeros(2), torch.zeros(2))
     write_graph(
         TextureStepGraph(network),
@@ -162,14 +176,32 @@ def export_texture(network: CompactTexture, folder: Path) -> dict[str, str]:
         folder / "texture_step.onnx",
         ("distance", "colour", "t", "d", *names),
         ("v_distance", "v_colour"),
+        stored,
     )
     return {"texture_prepare": "texture_prepare.onnx", "texture_step": "texture_step.onnx"}
 
 
 def write_graph(
-    module: nn.Module, inputs: tuple[Tensor, ...], path: Path, names: Sequence[str], outputs: Sequence[str]
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    path: Path,
+    names: Sequence[str],
+    outputs: Sequence[str],
+    weights: StoredWeights,
 ) -> None:
-    """One graph whose first axis is free in every input. The exporter's notices are kept quiet."""
+    """One graph whose first axis is free in every input. The exporter's notices are kept quiet.
+
+    weights: of the module's `network`, in the folder of `path`.
+    """
+    import onnx_ir as ir
+    from onnxscript.optimizer import optimize_ir
+
+    large = {f"network.{name}": name for name, place in weights.places.items() if prod(place.shape) >= LARGE}
+
+    def folds(node: Any) -> bool | None:
+        """What is made of a large weight would lie in the graph as a second copy of it."""
+        return False if any(v is not None and v.name in large for v in node.inputs) else None
+
     batch = torch.export.Dim("batch", min=1, max=64)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -183,32 +215,13 @@ def write_graph(
             output_names=list(outputs),
             dynamic_shapes=tuple({0: batch} for _ in inputs),
             verbose=False,
+            optimize=False,  # it folds all constants
         )
-    assert program is not None
+        assert program is not None
+        optimize_ir(program.model, should_fold=folds)
     forget_origin(program.model)
-    halve(program.model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    program.save(path)
-
-
-def halve(model: Any) -> None:
-    """Store the large fp32 weights of an onnx_ir model in fp16, each with a cast to fp32 before it is used. Runtimes do
-    the casts once, when they load the graph."""
-    import onnx_ir as ir
-
-    graph = model.graph
-    for name, value in list(graph.initializers.items()):
-        weight = value.const_value.numpy()
-        if weight.dtype != np.float32 or weight.size < LARGE:
-            continue
-        half = ir.val(f"{name}_half", const_value=ir.tensor(weight.astype(np.float16), name=f"{name}_half"))
-        cast = ir.node("Cast", [half], attributes={"to": int(ir.DataType.FLOAT)})
-        cast.outputs[0].name = f"{name}_used"
-        cast.outputs[0].type, cast.outputs[0].shape = value.type, value.shape
-        ir.convenience.replace_all_uses_with(value, cast.outputs[0])
-        del graph.initializers[name]
-        graph.initializers[half.name] = half
-        graph.insert_before(graph[0], cast)
+    refer(program.model, weights, large)
+    ir.save(program.model, path)
 
 
 def forget_origin(model: Any) -> None:

@@ -3,6 +3,9 @@ for the other.
 
 Volumes stay (B, C, D, H, W) outside; inside, the depth slices of a volume are the rows of one picture, D H high and W
 wide, which costs nothing. Equal arithmetic in another order: equal results up to rounding.
+
+A twin holds weight and bias of the plain form as they are, under their names, and makes its own of them whenever it is
+called: a graph of it can read the plain network's weights, and runtimes fold what depends on nothing else.
 """
 
 # mypy: disable-error-code="no-any-return,no-untyped-call"
@@ -49,12 +52,11 @@ class Point(nn.Module):
 
     def __init__(self, plain: nn.Conv3d) -> None:
         super().__init__()
-        self.weight = nn.Parameter(plain.weight.detach().flatten(3))
-        self.bias = plain.bias
+        self.weight, self.bias = plain.weight, plain.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, O, D, H, W)."""
-        return F.conv2d(x.flatten(2, 3), self.weight, self.bias).unflatten(2, x.shape[2:4])
+        return F.conv2d(x.flatten(2, 3), self.weight.flatten(3), self.bias).unflatten(2, x.shape[2:4])
 
 
 class Around(nn.Module):
@@ -67,13 +69,7 @@ class Around(nn.Module):
 
     def __init__(self, plain: nn.Conv3d) -> None:
         super().__init__()
-        above, here, below = plain.weight.detach().unbind(3)  # each (O, C, 3 depth, 3 column)
-        even, odd = (above + below) / 2, here / 2
-        self.weight = nn.Parameter(torch.cat([above, even + odd, even - odd, below]))
-        self.bias = None
-        if plain.bias is not None:  # the second product is part of both rows
-            own = plain.bias.detach()
-            self.bias = nn.Parameter(torch.cat([0 * own, own, 0 * own, 0 * own]))
+        self.weight, self.bias = plain.weight, plain.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, O, D, H, W)."""
@@ -81,9 +77,20 @@ class Around(nn.Module):
         padded, half = F.pad(x, (0, 0, 1, 1)), rows // 2
         a, b, c, d = (padded[:, :, :, i : i + rows - 1 : 2] for i in range(4))
         near = torch.cat([a - c, b + c, c - b, b - d], dim=1).flatten(2, 3)
-        y = F.conv2d(near, self.weight, self.bias, padding=(half, 1), dilation=(half, 1), groups=4)
+        weight, bias = self.products()
+        y = F.conv2d(near, weight, bias, padding=(half, 1), dilation=(half, 1), groups=4)
         p, q, r, s = y.unflatten(2, (depth, half)).chunk(4, dim=1)
         return torch.cat([p + q + r, q - r - s], dim=4).unflatten(4, (2, -1)).flatten(3, 4)
+
+    def products(self) -> tuple[Tensor, Tensor | None]:
+        """Weight (4 O, C, 3 depth, 3 column) and bias (4 O) of the four products."""
+        above, here, below = (self.weight[:, :, :, i] for i in range(3))
+        even, odd = (above + below) / 2, here / 2
+        weight = torch.cat([above, even + odd, even - odd, below])
+        if self.bias is None:
+            return weight, None
+        none = torch.zeros_like(self.bias)
+        return weight, torch.cat([none, self.bias, none, none])  # the second product is part of both rows
 
 
 class Shrink(nn.Module):
@@ -91,14 +98,13 @@ class Shrink(nn.Module):
 
     def __init__(self, plain: nn.Conv3d) -> None:
         super().__init__()
-        self.weight = nn.Parameter(plain.weight.detach().flatten(1, 2))
-        self.bias = plain.bias
+        self.weight, self.bias = plain.weight, plain.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, O, D / 2, H / 2, W / 2)."""
         depth, rows = x.shape[2] // 2, x.shape[3] // 2
         pairs = x.unflatten(2, (depth, 2)).transpose(2, 3).flatten(1, 2).flatten(2, 3)
-        return F.conv2d(pairs, self.weight, self.bias, stride=2).unflatten(2, (depth, rows))
+        return F.conv2d(pairs, self.weight.flatten(1, 2), self.bias, stride=2).unflatten(2, (depth, rows))
 
 
 class Grow(nn.Module):
@@ -106,14 +112,12 @@ class Grow(nn.Module):
 
     def __init__(self, plain: nn.ConvTranspose3d) -> None:
         super().__init__()
-        # (C, O, 2, 2, 2) -> (O * 8, C, 1, 1)
-        self.weight = nn.Parameter(plain.weight.detach().flatten(1).T.contiguous()[:, :, None, None])
-        self.bias = None if plain.bias is None else nn.Parameter(plain.bias.detach().repeat_interleave(8))
+        self.weight, self.bias = plain.weight, plain.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, D, H, W) -> (B, O, 2 D, 2 H, 2 W)."""
         d, h, w = x.shape[2:]
-        cells = F.conv2d(x.flatten(2, 3), self.weight, self.bias).reshape(
-            -1, len(self.weight) // 8, 2, 2, 2, d, h, w
-        )
-        return cells.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(-1, len(self.weight) // 8, 2 * d, 2 * h, 2 * w)
+        weight = self.weight.flatten(1).T[:, :, None, None]  # (C, O, 2, 2, 2) -> (O * 8, C, 1, 1)
+        bias = None if self.bias is None else self.bias[:, None].expand(-1, 8).flatten()
+        cells = F.conv2d(x.flatten(2, 3), weight, bias).reshape(-1, self.weight.shape[1], 2, 2, 2, d, h, w)
+        return cells.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(-1, self.weight.shape[1], 2 * d, 2 * h, 2 * w)

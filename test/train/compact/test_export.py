@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,7 +14,8 @@ import torch
 from looks import ASIDE, frame_of, views_of
 from safetensors.torch import load_file
 from scenes import box_scene
-from small_compact import GEOMETRY, batch, examples
+from small_compact import GEOMETRY, TEXTURE, batch, examples
+from torch import nn
 
 from sam3d_ros.compact.ask import Question, ask, stacked
 from sam3d_ros.compact.mirror import mirrored
@@ -21,12 +26,16 @@ from sam3d_ros.model.compact.texture import CompactTexture
 from sam3d_ros.runtime.bundle import Bundle, read_bundle
 from sam3d_ros.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from sam3d_ros.runtime.tensorrt_build import build_plan
+from sam3d_ros.train.compact import bundle as module
+from sam3d_ros.train.compact.bundle import renew
 from sam3d_ros.train.compact.export import LARGE
+from sam3d_ros.types import InputError
 
 # The exporter takes its time for four graphs, once.
 pytestmark = pytest.mark.timeout(600)
 Networks = tuple[CompactGeometry, CompactTexture]
 Arrays = dict[str, np.ndarray]
+GRAPHS = ("geometry_prepare", "geometry_step", "texture_prepare", "texture_step")
 SIZES: dict[str, tuple[int, ...]] = {"shape": (1, 16, 16, 16), **{name: (1, n) for name, n in LAYOUT.items()}}
 
 
@@ -70,21 +79,46 @@ def test_both_stages_equal_torch(bundle: Bundle, networks: Networks, size: int) 
         close(answer, texture(y, t, d, ready))
 
 
-def test_large_weights_lie_in_the_files_in_half_precision(bundle: Bundle) -> None:
-    """And are computed with in fp32."""
-    for spec in bundle.graphs.values():
-        assert spec.precision == "fp32"
-        model = onnx.load(spec.path)
-        cast = {node.input[0] for node in model.graph.node if node.op_type == "Cast"}
-        sizes: dict[int, int] = {}
-        for weight in model.graph.initializer:
-            size = int(np.prod(weight.dims))
-            sizes[weight.data_type] = sizes.get(weight.data_type, 0) + size
-            if weight.data_type == onnx.TensorProto.FLOAT16:
-                assert weight.name in cast
-            elif weight.data_type == onnx.TensorProto.FLOAT:
-                assert size < LARGE
-        assert sizes[onnx.TensorProto.FLOAT16] > sizes.get(onnx.TensorProto.FLOAT, 0)
+def test_weights_lie_in_the_bundle_once(bundle: Bundle) -> None:
+    """In half precision in the safetensors, where the graphs read them; what they compute with is fp32."""
+    for name, spec in bundle.graphs.items():
+        stage = name.split("_")[0]
+        stored = load_file(bundle.weights[stage].verify(bundle.folder))
+        assert (spec.precision, spec.data) == ("fp32", (bundle.weights[stage],))
+        inline = onnx.load(spec.path, load_external_data=False).graph.initializer
+        outside = {w.name for w in inline if w.data_location == onnx.TensorProto.EXTERNAL}
+        assert all(np.prod(w.dims) < LARGE for w in inline if w.name not in outside | {"network.position"})
+        graph = onnx.load(spec.path).graph
+        cast = {node.input[0] for node in graph.node if node.op_type == "Cast"}
+        found = {w.name: onnx.numpy_helper.to_array(w) for w in graph.initializer if w.name in outside}
+        assert found.keys() <= cast
+        for key, value in found.items():
+            np.testing.assert_array_equal(value, stored[key.removesuffix("_half")].numpy())
+    read = {n for s in bundle.graphs.values() for n in halves(onnx.load(s.path))}
+    large = {n for w in bundle.weights for n, v in bundle.tensors(w).items() if v.size >= LARGE}
+    assert {f"{n}_half" for n in large} <= read
+
+
+def halves(model: onnx.ModelProto) -> set[str]:
+    """Names of the weights in half precision."""
+    return {w.name for w in model.graph.initializer if w.data_type == onnx.TensorProto.FLOAT16}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_runtime_makes_of_the_weights_what_it_needs_when_it_loads_them(
+    bundle: Bundle, name: str, tmp_path: Path
+) -> None:
+    """Nothing of that is left for a pass."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(bundle.graphs[name].path, options, providers=["CPUExecutionProvider"])
+    made = onnx.load(tmp_path / "optimised.onnx")
+    assert halves(onnx.load(bundle.graphs[name].path))
+    assert not halves(made)
+    weights = {w.name for w in made.graph.initializer}
+    assert not [n.name for n in made.graph.node if n.op_type == "Conv" and n.input[1] not in weights]
+    assert not [n.name for n in made.graph.node if n.input and weights.issuperset(n.input)]
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +170,30 @@ def test_the_weights_of_a_bundle_are_those_of_the_networks(bundle: Bundle, netwo
             assert torch.allclose(value.float(), own[key], rtol=1e-3, atol=1e-6), key
 
 
-@pytest.mark.parametrize("name", ["geometry_prepare", "geometry_step", "texture_prepare", "texture_step"])
+@pytest.mark.parametrize("name", GRAPHS)
 def test_tensorrt_compiles_it(bundle: Bundle, name: str) -> None:
     trt = pytest.importorskip(
         "tensorrt_rtx_bindings", reason="requirements/engines.txt", exc_type=ImportError
     )
     assert len(build_plan(bundle.graphs[name], trt)) > 10_000
+
+
+def test_a_size_is_known_by_its_name(
+    bundle: Bundle, networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `renew` would write the graphs of; writing them takes its time and is what made the bundle."""
+    folder = tmp_path / bundle.folder.name
+    shutil.copytree(bundle.folder, folder)
+    with pytest.raises(InputError, match=r"training\.config of its manifest is None, not nano or compact"):
+        renew(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["training"]["config"] = "tiny"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setitem(module.CONFIGS, "tiny", (GEOMETRY, TEXTURE))
+    asked: list[nn.Module] = []
+    monkeypatch.setattr(module, "_write_graphs", lambda _, __, *found: asked.extend(found[:2]) or bundle)
+    renew(folder)
+    for found, own in zip(asked, networks, strict=True):
+        assert found.config == own.config
+        for name, value in own.state_dict().items():
+            torch.testing.assert_close(found.state_dict()[name], value, rtol=1e-3, atol=1e-6)

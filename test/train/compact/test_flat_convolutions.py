@@ -36,6 +36,15 @@ def test_equal_to_the_plain_form(form: type[nn.Module], size: tuple[int, int, in
         torch.testing.assert_close(changed(x), plain(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", KNOWN)
+def test_weights_stay_as_they_are(form: type[nn.Module]) -> None:
+    """A graph reads them under the plain network's names."""
+    plain = nn.Sequential(KNOWN[form])
+    own, changed = plain.state_dict(), twins.flat(plain).state_dict()
+    assert own.keys() == changed.keys()
+    assert all(torch.equal(changed[name], value) for name, value in own.items())
+
+
 @pytest.mark.parametrize(
     "other",
     [
