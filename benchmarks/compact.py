@@ -82,13 +82,13 @@ def torch_model(bundle: Bundle, threads: int) -> CompactModel | None:
         return None
     import torch
 
-    from sam3d_ros.model.compact.config import COMPACT, NANO
     from sam3d_ros.model.compact.geometry import CompactGeometry
     from sam3d_ros.runtime.torch_backend import TorchBackend
+    from sam3d_ros.train.compact.bundle import CONFIGS
     from sam3d_ros.train.compact.export import PrepareGraph, StepGraph
 
     torch.set_num_threads(threads)
-    network = CompactGeometry({c.grid: c for c in (NANO, COMPACT)}[int(bundle.about.settings["grid"])])
+    network = CompactGeometry(CONFIGS[str(bundle.about.training["config"])][0])
     network.load_state_dict({k: torch.from_numpy(v) for k, v in bundle.tensors("geometry").items()})
     network.eval()
     graphs = {"geometry_prepare": PrepareGraph(network), "geometry_step": StepGraph(network)}

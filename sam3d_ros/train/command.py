@@ -31,6 +31,7 @@ class Options:
     batch: int | None = None
     accumulate: int = 1
     workers: int = 0
+    resident: int = 0
     seed: int = 0
     compiled: bool = False
     sharded: bool = False
@@ -75,7 +76,7 @@ def train_stage(name: str, config: Config, options: Options) -> int:
     if reference is not None and options.start is None and previous(chosen, stage) is None:
         chosen.inherit(network, reference)
     size = micro_batch(stage, options.accumulate, int(os.environ.get("WORLD_SIZE", "1")))
-    data = Data(options.data, size, options.workers, options.seed, options.validation)
+    data = Data(options.data, size, options.workers, options.seed, options.validation, options.resident)
     result = train(
         stage,
         network,

@@ -20,13 +20,15 @@ Config = Literal["toy", "nano", "compact", "published"]
 @dataclass(frozen=True)
 class Data:
     """How batches are to be made. folders: of the data, where there are any; size: samples of a micro-batch; workers:
-    processes that make them; validation: folder of data that are not trained on."""
+    processes that make them; validation: folder of data that are not trained on; resident: examples that stay on the
+    device, 0 for batches that come from the disk."""
 
     folders: tuple[Path, ...]
     size: int
     workers: int
     seed: int
     validation: Path | None = None
+    resident: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""Sizes of the compact model. `nano` trains on a CPU in hours, `compact` on one GPU; nothing else differs."""
+"""Sizes of the compact model: `nano` for training on a CPU, `compact` for one GPU. Both see the same grids and
+pictures, so they learn from the same folders (sam3d train-data)."""
 
 from __future__ import annotations
 
@@ -85,10 +86,5 @@ class CompactTextureConfig:
 
 NANO = CompactGeometryConfig()
 NANO_TEXTURE = CompactTextureConfig()
-_LARGE_PICTURE = PictureConfig(pixels=128, patch=8, width=256, depth=6, heads=8)
-COMPACT = CompactGeometryConfig(
-    grid=64, widths=(32, 96, 256), blocks=(2, 2), depth=8, heads=8, picture=_LARGE_PICTURE
-)
-COMPACT_TEXTURE = CompactTextureConfig(
-    coarse=64, fine=96, trunk=32, widths=(64, 128, 256), depth=6, heads=8, picture=_LARGE_PICTURE
-)
+COMPACT = CompactGeometryConfig(widths=(32, 96, 192), blocks=(2, 8), depth=6, heads=6)
+COMPACT_TEXTURE = CompactTextureConfig()

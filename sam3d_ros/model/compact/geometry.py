@@ -11,8 +11,8 @@ training starts from what the baseline knows.
 # mypy: disable-error-code="no-any-return,no-untyped-call"
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from ..layers import Modules, NamedModules, ScalarEmbedding, dense_grid, grid_si
 from .config import LAYOUT, CompactGeometryConfig
 from .picture import PictureEncoder
 
+T = TypeVar("T")
 COLUMN = 3
 """Channel of the evidence that holds the classical completion (sam3d_ros/compact/lift.py)."""
 LEAST_REST = 0.05
@@ -105,7 +106,7 @@ class CompactGeometry(nn.Module):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """torch.compile of the pass that a step of training spends its time in; it does not go by `forward`."""
-        self.clean = torch.compile(self.clean, *args, **kwargs)  # type: ignore[method-assign]
+        self.clean = while_learning(self.clean, torch.compile(self.clean, *args, **kwargs))  # type: ignore[method-assign]
 
     def prepare(self, grid: Tensor, picture: Tensor, numbers: Tensor) -> CompactContext:
         """grid (B, 6, G, G, G), picture (B, 8, P, P), numbers (B, 6) as sam3d_ros/compact makes them."""
@@ -152,6 +153,16 @@ class CompactGeometry(nn.Module):
         distance = answer + self.column_gain * context.column
         layouts = {n: self.layouts[n].readout(layout[:, i : i + 1]) for i, n in enumerate(LAYOUT)}
         return {"shape": self.config.shape_gain * distance, **layouts}
+
+
+def while_learning(plain: Callable[..., T], compiled: Callable[..., T]) -> Callable[..., T]:
+    """`compiled` where gradients are wanted, `plain` elsewhere: samples and measurements have batches of other sizes,
+    each of which would be compiled anew."""
+
+    def chosen(*args: Any) -> T:
+        return compiled(*args) if torch.is_grad_enabled() else plain(*args)
+
+    return chosen
 
 
 def zeroed(layer: nn.Linear | nn.Conv3d) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..block import FlowBlock
 from ..layers import Modules, ScalarEmbedding, dense_grid, grid_sinusoid
 from .config import CompactTextureConfig
-from .geometry import LEAST_REST, FilmBlock, join, split, zeroed
+from .geometry import LEAST_REST, FilmBlock, join, split, while_learning, zeroed
 from .picture import PictureEncoder
 
 COLOURS = 3
@@ -77,7 +77,7 @@ class CompactTexture(nn.Module):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """torch.compile of the pass that a step of training spends its time in; it does not go by `forward`."""
-        self.clean = torch.compile(self.clean, *args, **kwargs)  # type: ignore[method-assign]
+        self.clean = while_learning(self.clean, torch.compile(self.clean, *args, **kwargs))  # type: ignore[method-assign]
 
     def prepare(
         self, coarse: Tensor, grid: Tensor, seen: Tensor, numbers: Tensor, picture: Tensor

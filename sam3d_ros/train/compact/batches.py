@@ -92,7 +92,7 @@ class SceneBatches:
 
     def _used(self, scenes: list[Path], rng: np.random.Generator) -> list[tuple[Path, int]]:
         """Examples of these scenes, as scene and number, that the mix lets pass in this round."""
-        if len(set(self.mix.values())) <= 1 and self.mix.keys() in (set(), EVERY_KIND):
+        if even(self.mix):
             return [(path, i) for path in scenes for i in range(count(path))]
         most = max(self.mix.values())
         return [
@@ -104,8 +104,13 @@ class SceneBatches:
 
     def _loaded(self, path: Path, loaded: dict[Path, Arrays]) -> Arrays:
         if path not in loaded:
-            loaded[path] = {**load(path), **(load(_fine(path)) if self.fine else {})}
+            loaded[path] = examples_of(path, self.fine)
         return loaded[path]
+
+
+def even(mix: Mapping[str, float]) -> bool:
+    """Whether a mix weighs every kind alike: then nobody has to know the kinds."""
+    return len(set(mix.values())) <= 1 and mix.keys() in (set(), EVERY_KIND)
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,11 @@ class _Shared(IterableDataset[dict[str, Tensor]]):
         info = get_worker_info()
         assert info is not None, "a worker"
         return self.scenes._batches(self.first + self.step * info.id, self.step * info.num_workers)
+
+
+def examples_of(path: Path, fine: bool) -> Arrays:
+    """Every example of a file of scenes/, as it is stored; fine: with what the second stage learns."""
+    return {**load(path), **(load(_fine(path)) if fine else {})}
 
 
 def _fine(path: Path) -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -24,12 +25,11 @@ ABOUT = "about.json"
 
 @dataclass(frozen=True)
 class Filling:
-    """What a folder is filled with. packs: objects beside the procedural ones; config: whose grids and pictures; scenes
-    first, first + step, ... below stop; seed: of everything random; fine: what the texture stages learn too."""
+    """What a folder is filled with. packs: objects beside the procedural ones; scenes first, first + step, ... below
+    stop; seed: of everything random; fine: what the texture stages learn too."""
 
     out: Path
     packs: tuple[Path, ...]
-    config: Literal["nano", "compact"]
     first: int
     step: int
     stop: int
@@ -67,15 +67,14 @@ def fill_folder(filling: Filling) -> None:
 
     Raises InputError for numbers that make no range, and for a folder that was filled from something else.
     """
-    from sam3d_ros.model.compact.config import COMPACT, COMPACT_TEXTURE, NANO, NANO_TEXTURE
+    from sam3d_ros.model.compact.config import NANO, NANO_TEXTURE
     from sam3d_ros.train.compact import fine as fine_examples
     from sam3d_ros.train.compact.generate import generate
     from sam3d_ros.train.compact.objects import ObjectStream
 
     out, seed, numbers = filling.out, filling.seed, filling.scenes
-    geometry, texture = (NANO, NANO_TEXTURE) if filling.config == "nano" else (COMPACT, COMPACT_TEXTURE)
     sources = training_sources(filling.packs)
-    sign(out, {"config": filling.config, "seed": seed, "objects": {s.name: len(s) for s in sources}})
+    sign(out, {"seed": seed, "objects": {s.name: len(s) for s in sources}})
     stream = ObjectStream([(s, WEIGHTS.get(s.name, OTHER)) for s in sources], seed)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[examples]} examples")) as bar:
@@ -85,7 +84,7 @@ def fill_folder(filling: Filling) -> None:
             examples = bar.tasks[scenes].fields["examples"] + count
             bar.update(scenes, completed=numbers.index(scene) + 1, examples=examples)
 
-        generate(stream, out, geometry.grid, numbers, seed, made, geometry.picture.pixels)
+        generate(stream, out, NANO.grid, numbers, seed, made, NANO.picture.pixels)
         bar.update(scenes, completed=len(numbers))
         if filling.fine:
             filled = bar.add_task("fine", total=len(numbers), examples=0)
@@ -94,7 +93,7 @@ def fill_folder(filling: Filling) -> None:
                 examples = bar.tasks[filled].fields["examples"] + count
                 bar.update(filled, completed=numbers.index(int(Path(name).stem)) + 1, examples=examples)
 
-            fine_examples.fill(out, texture.fine, numbers, coloured)
+            fine_examples.fill(out, NANO_TEXTURE.fine, numbers, coloured)
             bar.update(filled, completed=len(numbers))
 
 
@@ -120,4 +119,6 @@ def sign(folder: Path, about: dict[str, object]) -> None:
             raise InputError(f"{folder} was filled from {before}, not {about}: take another folder")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(about, indent=2) + "\n")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(about, indent=2) + "\n")
+    partial.replace(path)  # others that fill the same folder see it whole or not at all

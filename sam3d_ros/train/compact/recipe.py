@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 
 from sam3d_ros.model.compact.config import (
@@ -21,19 +22,20 @@ from sam3d_ros.model.compact.texture import CompactTexture
 from sam3d_ros.train.compact.batches import SceneBatches
 from sam3d_ros.train.compact.geometry_loss import geometry_loss
 from sam3d_ros.train.compact.preference_loss import preference_loss
+from sam3d_ros.train.compact.resident import ResidentBatches
 from sam3d_ros.train.compact.sheets import ROWS, geometry_sheet, texture_sheet
-from sam3d_ros.train.compact.stages import STAGES
+from sam3d_ros.train.compact.stages import GPU_STAGES, STAGES
 from sam3d_ros.train.compact.texture_loss import texture_loss
 from sam3d_ros.train.compact.validation import Held, geometry_numbers, texture_numbers
 from sam3d_ros.train.loop import Batches, Measure, Sheet
 from sam3d_ros.train.objective import Loss
 from sam3d_ros.train.recipes import Data, Recipe
-from sam3d_ros.train.stages import Stage
+from sam3d_ros.train.stages import Stage, Table
 from sam3d_ros.types import InputError
 
 
-def compact_recipe(geometry: CompactGeometryConfig, texture: CompactTextureConfig) -> Recipe:
-    """Stages, data, losses and pictures for networks of these sizes."""
+def compact_recipe(stages: Table, geometry: CompactGeometryConfig, texture: CompactTextureConfig) -> Recipe:
+    """Data, losses and pictures for networks of these sizes."""
 
     def network(stage: Stage) -> nn.Module:
         return fast_on_cpu(CompactTexture(texture) if refines(stage) else CompactGeometry(geometry))
@@ -41,7 +43,7 @@ def compact_recipe(geometry: CompactGeometryConfig, texture: CompactTextureConfi
     def base(stage: Stage) -> nn.Module | None:
         return fast_on_cpu(CompactGeometry(geometry)) if refines(stage) else None
 
-    return Recipe(STAGES, network, batches, loss, sheet, measure, base, inherit)
+    return Recipe(stages, network, batches, loss, sheet, measure, base, inherit)
 
 
 def refines(stage: Stage) -> bool:
@@ -70,7 +72,11 @@ def batches(stage: Stage, data: Data) -> Batches:
         raise InputError(
             f"{stage.name} needs --data, folders of training scenes (sam3d train-data fills them)"
         )
-    return SceneBatches(data.folders, data.size, data.seed, refines(stage), stage.mix, data.workers)
+    fine = refines(stage)
+    if data.resident:
+        device = PartialState().device
+        return ResidentBatches(data.folders, data.size, data.seed, data.resident, device, fine, stage.mix)
+    return SceneBatches(data.folders, data.size, data.seed, fine, stage.mix, data.workers)
 
 
 def loss(stage: Stage, reference: nn.Module | None) -> Loss:
@@ -118,5 +124,5 @@ def sheet(stage: Stage, data: Data, reference: nn.Module | None) -> Sheet | None
     return of
 
 
-NANO_RECIPE = compact_recipe(NANO, NANO_TEXTURE)
-COMPACT_RECIPE = compact_recipe(COMPACT, COMPACT_TEXTURE)
+NANO_RECIPE = compact_recipe(STAGES, NANO, NANO_TEXTURE)
+COMPACT_RECIPE = compact_recipe(GPU_STAGES, COMPACT, COMPACT_TEXTURE)

@@ -1,4 +1,4 @@
-"""The stages of the compact model. The same table serves `nano` and `compact`; batches and steps are for one machine.
+"""The stages of the compact model: the same for `nano`, on the cores of one machine, and for `compact`, on one GPU.
 
 The mix weighs objects by kind (`kinds.kind`): in every round an example of the folder is used with the chance of its
 weight over the largest. What the folder itself holds is decided where it is filled (`sam3d train-data`).
@@ -74,4 +74,21 @@ STAGES = table(
     distilled(_PRE, "geometry-distil"),
     _TEXTURE_PRE,
     distilled(_TEXTURE_PRE, "texture-distil"),
+)
+
+_ON_A_GPU = {
+    # steps, learning rate, warmup: for a quarter of an hour on an H100
+    "geometry-pre": (3_200, 2e-3, 200),
+    "geometry-sft": (150, 3e-4, 20),
+    "geometry-dpo": (25, 3e-5, 10),
+    "geometry-distil": (200, 5e-4, 20),
+    "texture-pre": (700, 1e-3, 50),
+    "texture-distil": (200, 3e-4, 20),
+}
+GPU_STAGES = table(
+    *(
+        replace(stage, batch=256, steps=steps, learning_rate=rate, warmup=warmup)
+        for stage in STAGES.values()
+        for steps, rate, warmup in [_ON_A_GPU[stage.name]]
+    )
 )

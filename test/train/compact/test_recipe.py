@@ -16,13 +16,13 @@ from tiny_compact import CONFIG
 from torch import Tensor
 
 from sam3d_ros.cli import dispatch
-from sam3d_ros.model.compact.config import NANO, NANO_TEXTURE
+from sam3d_ros.model.compact.config import COMPACT, COMPACT_TEXTURE, NANO, NANO_TEXTURE
 from sam3d_ros.model.compact.geometry import CompactGeometry
 from sam3d_ros.train.compact.geometry_loss import geometry_task
 from sam3d_ros.train.compact.preference_loss import overlap
-from sam3d_ros.train.compact.recipe import compact_recipe, fast_on_cpu
+from sam3d_ros.train.compact.recipe import COMPACT_RECIPE, NANO_RECIPE, compact_recipe, fast_on_cpu
 from sam3d_ros.train.compact.sheets import BACKGROUND, shaded
-from sam3d_ros.train.compact.stages import STAGES
+from sam3d_ros.train.compact.stages import GPU_STAGES, STAGES
 from sam3d_ros.train.compact.task import sampled
 from sam3d_ros.train.journal import read_lines
 from sam3d_ros.train.loop import Every, train
@@ -71,12 +71,22 @@ def test_every_stage_trains_from_the_command_line(
     assert (learned[name] - texture[name]).abs().max() < 1e-3
 
 
-def test_a_nano_bundle_fits_into_40_mb() -> None:
-    """Both stages twice in fp16, as graphs and as weights, by the number of parameters."""
-    nano = compact_recipe(NANO, NANO_TEXTURE)
-    with torch.device("meta"):
-        networks = [nano.network(STAGES[name]) for name in ("geometry-pre", "texture-pre")]
-    assert 4 * sum(p.numel() for n in networks for p in n.parameters()) < 40e6
+def test_a_bundle_of_either_size_fits_into_40_mb() -> None:
+    """Both stages in fp16 by the number of parameters, and 1 MB for the graphs."""
+    for recipe in (NANO_RECIPE, COMPACT_RECIPE):
+        with torch.device("meta"):
+            networks = [recipe.network(recipe.stages[name]) for name in ("geometry-pre", "texture-pre")]
+        assert 2 * sum(p.numel() for n in networks for p in n.parameters()) < 39e6
+
+
+def test_both_sizes_learn_from_the_same_folders() -> None:
+    for one, other in ((NANO, COMPACT), (NANO_TEXTURE, COMPACT_TEXTURE)):
+        assert (one.condition, one.condition_globals) == (other.condition, other.condition_globals)
+        assert one.picture.pixels == other.picture.pixels
+    assert NANO.grid == COMPACT.grid == NANO_TEXTURE.coarse == COMPACT_TEXTURE.coarse
+    assert NANO_TEXTURE.fine == COMPACT_TEXTURE.fine
+    assert STAGES.keys() == GPU_STAGES.keys()
+    assert {s.kind for s in STAGES.values()} == {s.kind for s in GPU_STAGES.values()}
 
 
 def test_channels_last_changes_no_number() -> None:
@@ -102,7 +112,7 @@ def test_channels_last_changes_no_number() -> None:
 
 def test_data_are_asked_for() -> None:
     with pytest.raises(InputError, match="--data"):
-        compact_recipe(NANO, NANO_TEXTURE).batches(STAGES["geometry-pre"], Data((), 4, 0, 0))
+        NANO_RECIPE.batches(STAGES["geometry-pre"], Data((), 4, 0, 0))
 
 
 @pytest.mark.timeout(600)  # fifteen seconds of a core; a busy machine has less of it
@@ -120,7 +130,7 @@ def test_four_solids_are_learned_by_heart(tmp_path: Path) -> None:
     config = replace(CONFIG, widths=(8, 16, 32))
     torch.manual_seed(0)
     network: torch.nn.Module = fast_on_cpu(CompactGeometry(config))
-    recipe = compact_recipe(config, NANO_TEXTURE)
+    recipe = compact_recipe(STAGES, config, NANO_TEXTURE)
     scores = {}
     for name, steps in (("geometry-pre", 200), ("geometry-distil", 50)):
         stage = replace(
