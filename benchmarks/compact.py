@@ -191,29 +191,37 @@ def node(console: Console, model: str, frame: Frame, masks: list[Mask], depth: F
             stderr=log,
         )
         try:
-            first, age = 0.0, []
             until = begin + 60
+
+            def spin(seconds: float, enough: Callable[[], bool]) -> None:
+                """Hear the node for so long, or until it is enough."""
+                wait = time.monotonic() + seconds
+                while not enough() and time.monotonic() < min(wait, until):
+                    rclpy.spin_once(camera, timeout_sec=0.02)
+
+            while not objects and time.monotonic() < until:
+                topics.publish(frame.rgb, depth, labels, CAMERA, time.time_ns())
+                spin(0.2, lambda: bool(objects))
+            first = time.monotonic() - begin
+            # What was published while the node started has an answer then: no frame below waits for another.
+            spin(3.0, lambda: False)
+            timings.clear()
             while len(timings) < rounds and time.monotonic() < until:
                 seen = len(timings)
                 topics.publish(frame.rgb, depth, labels, CAMERA, time.time_ns())
-                wait = time.monotonic() + (10.0 if objects else 0.2)
-                while len(timings) == seen and time.monotonic() < wait:
-                    rclpy.spin_once(camera, timeout_sec=0.02)
-                    if objects and not first:
-                        first = time.monotonic() - begin
-            age = [t.age_ms for t in timings[1:]]
+                spin(10.0, lambda: len(timings) > seen)  # noqa: B023
             rss = psutil.Process(process.pid).memory_info().rss / 1e6
         finally:
             process.send_signal(2)
             process.wait(15)
     camera.destroy_node()
     rclpy.shutdown()
-    if not age:
+    if not timings:
         raise SystemExit("the node gave no objects")
-    total = float(np.median([t.total_ms for t in timings[1:]]))
+    age, total = (np.median([getattr(t, name) for t in timings]) for name in ("age_ms", "total_ms"))
     console.print(
-        f"node: first object {first:.1f} s after the start of the process; objects {np.median(age):.0f} ms after the "
-        f"image (median of {len(age)} frames), {total:.0f} ms with meshes; {rss:.0f} MB resident"
+        f"node: first object {first:.1f} s after the start of the process; objects {age:.0f} ms after the "
+        f"image (median of {len(timings)} frames), {total:.0f} ms with meshes; {rss:.0f} MB resident"
     )
 
 

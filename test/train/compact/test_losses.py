@@ -202,6 +202,10 @@ def test_a_compiled_network_has_the_same_loss() -> None:
     compiled = geometry_loss(PRE, network, one, seeded())
     assert passes
     assert all(plain[n].item() == pytest.approx(compiled[n].item(), rel=1e-4) for n in plain)
+    compiled_once = len(passes)
+    with torch.no_grad():
+        geometry_loss(PRE, network, batch(examples(3)), seeded())
+    assert len(passes) == compiled_once, "measurements have other sizes and are not compiled"
 
 
 def test_texture_terms_by_hand() -> None:
