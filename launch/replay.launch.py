@@ -3,9 +3,11 @@
     ros2 launch sam3d_ros replay.launch.py bop:=/data/ycbv scene:=000048
     ros2 launch sam3d_ros replay.launch.py bag:=/data/run_3 camera:=realsense mask:=/segmenter/labels
 
-A bag is played with its own time on /clock, and the node follows it; a BOP folder gets fresh stamps.
+A bag is played with its own time on /clock, and the node follows it; a BOP folder gets fresh stamps. Either begins
+when the node listens.
 """
 
+import posixpath
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
@@ -30,6 +32,7 @@ ARGUMENTS = {
     "rviz": ("false", "open RViz"),
     "fixed_frame": ("", "RViz's fixed frame; empty: camera_color_optical_frame"),
 }
+WAIT_TIMEOUT = 60.0  # seconds: the node loads its model first
 FOR_NODE = ("camera", "camera_namespace", "mask", "namespace", "params_file", "rviz", "fixed_frame")
 
 
@@ -40,9 +43,12 @@ def start(context: LaunchContext) -> list[Any]:
     launch = get_package_share_directory("sam3d_ros") + "/launch"
     loop = value["loop"].lower() == "true"
     if value["bag"]:
-        source = {"bag": value["bag"], "speed": float(value["speed"]), "loop": loop, "clock": True}
+        source = {"bag": value["bag"], "speed": float(value["speed"]), "clock": True}
+        # Of the node's topics the one that RViz does not listen to.
+        source["wait_for"] = posixpath.join("/", value["namespace"], value["mask"] or "mask/image")
     else:
-        source = {"bop": value["bop"], "scene": value["scene"], "rate": float(value["rate"]), "loop": loop}
+        source = {"bop": value["bop"], "scene": value["scene"], "rate": float(value["rate"])}
+    source |= {"loop": loop, "wait_timeout": WAIT_TIMEOUT}
     replay = Node(
         package="sam3d_ros",
         executable="replay",

@@ -65,6 +65,7 @@ class Inputs:
         self._problems: dict[str, str] = {}
         self.camera_info: CameraInfo | None = None
         self.latest: FrameMessages | None = None
+        self._early: dict[str, Message] | None = None
         for role in [*self._topics, "camera_info"]:
             self._subscribe(role)
 
@@ -142,12 +143,18 @@ class Inputs:
     def _take_info(self, message: CameraInfo) -> None:
         # Kept, not synchronised: it changes with the zoom or not at all, and some drivers send it once.
         self.camera_info = message
+        early, self._early = self._early, None
+        self._emit(early)
 
     def _take(self, role: str, message: Message) -> None:
         self._emit(self._sync.add(role, stamp_ns(message.header.stamp), message, time.monotonic_ns()))
 
     def _emit(self, messages: dict[str, Message] | None) -> None:
-        if messages is None or self.camera_info is None:
+        if messages is None:
+            return
+        if self.camera_info is None:
+            # It may be under way still: a small message that Fast DDS loses comes again up to 3 s later.
+            self._early = messages
             return
         self.latest = FrameMessages(camera_info=self.camera_info, **messages)
         self._on_frame(self.latest)

@@ -143,6 +143,8 @@ class Outputs:
         ]
         message = ReconstructedObjectArray(header=header, objects=objects)
         message.rejected = [publish.rejected_message(r) for r in results if isinstance(r, Rejected)]
+        # First, so that ~/get_mesh knows every id by the time that somebody has heard of it.
+        self._remember(self._mesh_messages(message, found), found)
         self._objects.publish(message)
         if parameters.publish_tf and objects:
             poses = {i: T_frame_cam @ r.T_cam_obj for i, r in zip(ids, found, strict=True)}
@@ -151,7 +153,6 @@ class Outputs:
         if self._detections:
             self._detections.publish(publish.detections(header, objects))
         age_ms = (self._node.get_clock().now().nanoseconds - frame.stamp_ns) / 1e6
-        self._remember(self._mesh_messages(message, found), found)
         return Announced(message, frame.stamp_ns, age_ms, time.perf_counter() - begin)
 
     def meshes(

@@ -4,7 +4,8 @@
     sam3d replay --ros-args -p bag:=DIR -p speed:=1.0 -r /camera/color/image_raw:=/rgb/image
 
 A BOP scene is published as rgb/image, depth/image (32FC1, so that tenths of millimetres survive), mask/image and
-rgb/camera_info with fresh stamps. A bag's messages go out as they were recorded, at their own pace.
+rgb/camera_info with fresh stamps. A bag's messages go out as they were recorded, at their own pace. Before the first
+message it waits for subscribers (wait_for, wait_timeout).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import rclpy
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -45,13 +47,75 @@ class ReplayParameters:
     speed: float = parameter(1.0, "speed", "of a bag, relative to its recording", low=0.001, high=1000.0)
     loop: bool = parameter(False, "loop", "start again at the end")
     clock: bool = parameter(False, "clock", "publish a bag's time on /clock, for nodes with use_sim_time")
+    wait_for: str = parameter(
+        "",
+        "wait_for",
+        "topics, with commas between, that need a subscriber before the first message; empty: all of a BOP scene, "
+        "any of a bag but those that every node may subscribe to, like /tf",
+    )
+    wait_timeout: float = parameter(
+        10.0, "wait_timeout", "without those subscribers it begins after so long, s", low=0.0, high=3600.0
+    )
     start_delay: float = parameter(
-        1.0, "start_delay", "time for discovery before the first message, s", low=0.0, high=60.0
+        2.0,
+        "start_delay",
+        "from then on, time for them to find the publishers and to match their reliability, s",
+        low=0.0,
+        high=60.0,
     )
 
 
 Sleep: TypeAlias = Callable[[float], bool]
 """Wait so many seconds with the node alive; False: it is time to end."""
+ANYBODY = {"/tf", "/tf_static", "/clock", "/rosout", "/parameter_events", "/diagnostics"}
+"""A subscriber of these need not be one for whom a bag is replayed."""
+HANDOVER = 5.0
+"""Seconds that reliable subscribers have at the end to take what is still under way: what got lost is sent again with
+the next heartbeat, every 3 s with Fast DDS."""
+
+
+def wait_for_subscribers(
+    node: Node, p: ReplayParameters, topics: Sequence[str], every: bool, sleep: Sleep
+) -> bool:
+    """As the parameters say, until `every` one of these topics has a subscriber, or one of them. False: it is time to
+    end. Raises InputError for a `wait_for` that is no topic."""
+    if named := [name for name in map(str.strip, p.wait_for.split(",")) if name]:
+        topics, every = [_resolved(node, name) for name in named], True
+    until = time.monotonic() + p.wait_timeout
+    waited = False
+    while (missing := _without_subscriber(node, topics, every)) and time.monotonic() < until:
+        if not waited:
+            node.get_logger().info(f"waiting for subscribers of {missing}, at most {p.wait_timeout:g} s")
+        waited = True
+        if not sleep(0.05):
+            return False
+    if missing and waited:
+        node.get_logger().warning(f"replaying without subscribers of {missing}")
+    return sleep(p.start_delay)
+
+
+def _without_subscriber(node: Node, topics: Sequence[str], every: bool) -> str:
+    """Those that are still waited for, as text."""
+    missing = [topic for topic in topics if not node.count_subscribers(topic)]
+    if every:
+        return ", ".join(missing)
+    return f"any of {', '.join(missing)}" if missing and len(missing) == len(topics) else ""
+
+
+def _resolved(node: Node, name: str) -> str:
+    try:
+        return node.resolve_topic_name(name)
+    except RuntimeError as error:  # RCLError
+        raise InputError(f"wait_for: {error}") from error
+
+
+def hand_over(node: Node, sleep: Sleep) -> None:
+    """Before the publishers go: what they have sent reaches its readers. Only reliable ones say so."""
+    if not sleep(1.0):
+        return
+    until = time.monotonic() + HANDOVER
+    for publisher in node.publishers:
+        publisher.wait_for_all_acked(Duration(seconds=max(0.0, until - time.monotonic())))
 
 
 def labels_of(image: bop.BopImage) -> Int:
@@ -70,7 +134,8 @@ def replay_bop(node: Node, p: ReplayParameters, sleep: Sleep) -> int:
         raise InputError(f"{folder}/{p.scene} holds no images")
     topics = CameraTopics(node, "camera_color_optical_frame")
     node.get_logger().info(f"replaying {len(numbers)} images of {folder}/{p.scene} at {p.rate:g} Hz")
-    count, going = 0, sleep(p.start_delay)
+    images = [publisher.topic_name for publisher in (topics.rgb, topics.depth, topics.mask, topics.info)]
+    count, going = 0, wait_for_subscribers(node, p, images, True, sleep)
     while going:
         for number in numbers:
             image = bop.read_image(folder, p.scene, number)
@@ -107,7 +172,8 @@ def replay_bag(node: Node, p: ReplayParameters, sleep: Sleep) -> int:
     with open_bag(Path(p.bag)) as reader:
         publishers = {c.topic: _publisher(node, c.topic, c.msgtype) for c in reader.connections}
         clock = node.create_publisher(Clock, "/clock", 10) if p.clock else None
-        count, going = 0, sleep(p.start_delay)
+        topics = {publisher.topic_name for publisher in publishers.values() if publisher}
+        count, going = 0, wait_for_subscribers(node, p, sorted(topics - ANYBODY), False, sleep)
         while going:
             first: int | None = None
             began = time.monotonic()
@@ -156,7 +222,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if bool(p.bop) == bool(p.bag):
             raise InputError("give one of the parameters 'bop' (with 'scene') and 'bag'")
         count = replay_bop(node, p, sleep) if p.bop else replay_bag(node, p, sleep)
-        sleep(1.0)  # reliable readers get what is still under way
+        hand_over(node, sleep)
         node.get_logger().info(f"{count} {'frames' if p.bop else 'messages'} published")
     except InputError as error:
         node.get_logger().error(str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import posixpath
 import py_compile
 from pathlib import Path
 from typing import Any
@@ -204,10 +205,25 @@ def test_parameters_of_camera_and_replay_exist() -> None:
 
 def test_a_replayed_bag_gives_the_time() -> None:
     replay, node = run(LAUNCH / "replay.launch.py", bag="/bag", camera="oak", namespace="n", speed="2").nodes
-    assert replay.parameters == [{"bag": "/bag", "speed": 2.0, "loop": False, "clock": True}]
+    assert replay.parameters[0].items() >= {"bag": "/bag", "speed": 2.0, "loop": False, "clock": True}.items()
     assert replay.namespace == ""
     assert node.remappings["rgb/image"] == "/oak/rgb/image_raw"
     assert node.parameters[-1] == {"autostart": True, "use_sim_time": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "topic"),
+    [
+        ({}, "/mask/image"),
+        ({"namespace": "/n"}, "/n/mask/image"),
+        ({"namespace": "n", "mask": "labels"}, "/n/labels"),
+        ({"namespace": "n", "mask": "/segmenter/labels"}, "/segmenter/labels"),
+    ],
+)
+def test_a_bag_waits_for_the_node(arguments: dict[str, str], topic: str) -> None:
+    replay, node = run(LAUNCH / "replay.launch.py", bag="/bag", **arguments).nodes
+    assert replay.parameters[0]["wait_for"] == topic
+    assert posixpath.join("/", node.namespace, node.remappings.get("mask/image", "mask/image")) == topic
 
 
 def test_a_replayed_folder_publishes_where_the_node_listens() -> None:

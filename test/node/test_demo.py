@@ -81,7 +81,7 @@ def test_the_truth_of_the_synthetic_camera_lies_on_its_own_image(start: Start) -
                     return truth, *found
             return None
 
-        truth, mask, depth = own.wait(complete, "a complete frame", 40)
+        truth, mask, depth = own.wait(complete, "a complete frame")
         labels, metres = label_array(mask), depth_array(depth)
         shapes = {m.id: mesh_arrays(m) for m in meshes[0].meshes}
         camera = camera_model(infos[0], 320, 240, rectified=False)
@@ -120,7 +120,7 @@ def test_a_bop_folder_replayed_to_the_node(start: Start, tmp_path: Path) -> None
         player = start(
             "replay", "-r", "__ns:=/bop", "-p", f"bop:={tmp_path}/bop", "-p", "rate:=4.0", "-p", "loop:=true"
         )
-        answer = own.wait(lambda: next((m for m in rig.objects if m.objects), None), "objects", 30)
+        answer = own.wait(lambda: next((m for m in rig.objects if m.objects), None), "objects")
         np.testing.assert_allclose(
             pose_matrix(answer.objects[0])[:3, 3], box_scene().T_cam_obj[0][:3, 3], atol=0.02
         )
@@ -136,25 +136,45 @@ def test_a_bop_folder_replayed_to_the_node(start: Start, tmp_path: Path) -> None
         (("-p", "bop:=/nowhere"), "nowhere"),
         (("-p", "bop:=/tmp", "-p", "scene:=../etc"), "etc"),
         (("-p", "bag:=/nowhere"), "not a ROS 2 bag"),
+        (("-p", "bop:=bop", "-p", "wait_for:=no topic"), "wait_for: "),
     ],
 )
 def test_nothing_to_replay_is_an_error_not_a_traceback(
-    start: Start, arguments: tuple[str, ...], words: str
+    start: Start, tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
-    player = start("replay", "-p", "start_delay:=0.0", *arguments)
-    assert player.process.wait(20) == 2
+    bop_folder(tmp_path / "bop")
+    player = start("replay", *arguments)
+    assert player.ends() == 2
     assert words in player.log()
     assert "Traceback" not in player.log()
 
 
-def test_a_bag_replayed_to_the_node(start: Start, tmp_path: Path) -> None:
+def test_without_subscribers_a_replay_says_so_and_begins(start: Start, tmp_path: Path) -> None:
+    bop_folder(tmp_path / "bop")
+    own = Probe("alone_probe", namespace="/alone")
+    try:
+        own.listen(Image, "/alone/rgb/image")
+        player = start(
+            "replay", "-r", "__ns:=/alone", "-p", f"bop:={tmp_path}/bop", "-p", "rate:=50.0",
+            "-p", "wait_timeout:=5.0", "-p", "start_delay:=0.0",
+        )  # fmt: skip
+        assert player.ends() == 0
+        absent = "/alone/depth/image, /alone/mask/image, /alone/rgb/camera_info"
+        assert f"replaying without subscribers of {absent}" in player.log()
+        assert "2 frames published" in player.log()
+    finally:
+        own.close()
+
+
+def bag_folder(folder: Path) -> None:
+    """Twelve images of 2023, with their topics in the namespace /bag."""
     from rclpy.serialization import serialize_message
     from rosbags.rosbag2 import StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
     from std_msgs.msg import Header
 
     scene, store = box_scene(), get_typestore(Stores.ROS2_JAZZY)
-    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+    with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connections = {
             name: writer.add_connection(f"/bag/{name}", kind, typestore=store)
             for name, kind in (
@@ -174,14 +194,40 @@ def test_a_bag_replayed_to_the_node(start: Start, tmp_path: Path) -> None:
                 ("mask/image", image_message(scene.labels, "16UC1", header)),
             ):
                 writer.write(connections[name], stamp, serialize_message(message))
+
+
+def test_a_bag_replayed_to_the_node(start: Start, tmp_path: Path) -> None:
+    """It is played once and started first: it waits for the node."""
+    bag_folder(tmp_path / "bag")
+    topics = [f"/bag/{name}" for name in ("rgb/image", "depth/image", "mask/image", "rgb/camera_info")]
     own = Probe("bag_probe", namespace="/bag")
     try:
+        player = start(
+            "replay", "-p", f"bag:={tmp_path}/bag", "-p", f"wait_for:={','.join(topics)}",
+            "-p", "wait_timeout:=60.0",
+        )  # fmt: skip
+        own.wait(
+            lambda: f"waiting for subscribers of {', '.join(topics)}" in player.log(), "a word of waiting"
+        )
         rig = Rig(own, start("reconstruction_node", "-r", "__ns:=/bag", *FAST_REPORTS))
-        player = start("replay", "-p", f"bag:={tmp_path}/bag", "-p", "speed:=2.0", "-p", "start_delay:=2.0")
-        answer = own.wait(lambda: next((m for m in rig.objects if m.objects), None), "objects", 30)
+        answer = own.wait(lambda: next((m for m in rig.objects if m.objects), None), "objects")
         assert answer.header.stamp.sec // 10 == 170_000_000
-        assert player.process.wait(30) == 0
+        assert player.ends() == 0
         assert "48 messages published" in player.log()
+    finally:
+        own.close()
+
+
+def test_a_bag_begins_with_the_first_who_listens(start: Start, tmp_path: Path) -> None:
+    bag_folder(tmp_path / "bag")
+    own = Probe("first_probe")
+    try:
+        player = start("replay", "-p", f"bag:={tmp_path}/bag", "-p", "wait_timeout:=60.0", "-p", "speed:=2.0")
+        own.wait(lambda: "waiting for subscribers of any of " in player.log(), "a word of waiting")
+        images = own.listen(Image, "/bag/mask/image")
+        assert player.ends() == 0
+        assert "without subscribers" not in player.log()
+        assert stamp_ns(images[0].header.stamp) == 1_700_000_000_000_000_000
     finally:
         own.close()
 
@@ -200,7 +246,7 @@ def test_the_camera_gives_what_its_parameters_say(start: Start) -> None:
             "-p",
             "frame_id:=eye",
         )
-        image = own.wait(lambda: depths, "a depth image", 40)[0]
+        image = own.wait(lambda: depths, "a depth image")[0]
         assert (image.encoding, image.width, image.height, image.header.frame_id) == (
             "32FC1",
             320,
@@ -212,6 +258,6 @@ def test_the_camera_gives_what_its_parameters_say(start: Start) -> None:
         assert 0.005 < holes < 0.5
         assert cv2.Laplacian(np.nan_to_num(metres), cv2.CV_32F).std() > 0
         wrong = start("synthetic_camera", "-p", "rate:=-1.0")
-        assert wrong.process.wait(20) != 0
+        assert wrong.ends() != 0
     finally:
         own.close()

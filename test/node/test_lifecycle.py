@@ -24,7 +24,7 @@ Start = Callable[..., NodeProcess]
 
 def change(probe: Probe, name: str, transition: int) -> bool:
     request = ChangeState.Request(transition=Transition(id=transition))
-    return bool(probe.call(ChangeState, f"{name}/change_state", request, timeout=20).success)
+    return bool(probe.call(ChangeState, f"{name}/change_state", request).success)
 
 
 def state(probe: Probe, name: str) -> int:
@@ -193,7 +193,7 @@ def test_after_kill_9_the_other_side_recovers(tmp_path: Path, start: Start, vict
             "node": start("reconstruction_node", *node_args),
         }
         rig = Rig(own, processes["node"], wait=False)
-        own.wait(lambda: [m for m in rig.objects if m.objects], "objects", 30)
+        own.wait(lambda: [m for m in rig.objects if m.objects], "objects")
         processes[victim].kill()
         if victim == "camera":
             rig.complaint("late: ")
@@ -203,7 +203,7 @@ def test_after_kill_9_the_other_side_recovers(tmp_path: Path, start: Start, vict
         newest = max(stamp_ns(m.header.stamp) for m in rig.objects)
         own.wait(
             lambda: [m for m in rig.objects if m.objects and stamp_ns(m.header.stamp) > newest + 500_000_000],
-            "objects after the restart", 30,
+            "objects after the restart",
         )  # fmt: skip
     finally:
         own.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +64,7 @@ def test_objects_come_first_and_meshes_follow_with_the_same_stamp(rig: Rig, scen
     meshes = rig.probe.listen(ObjectMeshArray, "/model/sam3d/meshes", qos.latched_profile())
     timings = rig.probe.listen(FrameTiming, "/model/sam3d/timing")
     transforms = rig.probe.listen(TFMessage, "/tf", 100)
-    time.sleep(0.5)
+    rig.meet()
     answer = rig.reconstruct(scene)
     stamp = stamp_ns(answer.header.stamp)
     assert [(o.method, o.note, o.mask) for o in answer.objects] == [("compact", "", 1), ("compact", "", 2)]
@@ -84,23 +83,15 @@ def test_objects_come_first_and_meshes_follow_with_the_same_stamp(rig: Rig, scen
     assert all(ms >= 0 for ms in stages.values())
     assert timing.method == "compact"
     assert 20 < timing.memory_mb < 2000
-    sent = {t.child_frame_id for m in transforms for t in m.transforms if stamp_ns(t.header.stamp) == stamp}
-    assert sent == {o.id for o in answer.objects}
+    rig.wait_for_frames(transforms, answer)
 
 
 def test_ids_stay_and_the_choice_is_told(rig: Rig, scene: BoxScene) -> None:
     first, second = rig.reconstruct(scene), rig.reconstruct(scene)
     assert [o.id for o in first.objects] == [o.id for o in second.objects]
-    values = {
-        v.key: v.value
-        for report in rig.reports[-5:]
-        for status in report.status
-        if status.name == "/model/sam3d: reconstruction"
-        for v in status.values
-    }
-    assert values["method"] == "compact"
-    assert "bundles/compact, 1 threads, by onnxruntime, " in values["method because"]
-    assert float(values["memory MB"]) > 20
+    rig.probe.wait(lambda: float(rig.told("memory MB") or 0) > 20, "the memory on the diagnostics")
+    assert rig.told("method") == "compact"
+    assert "bundles/compact, 1 threads, by onnxruntime, " in rig.told("method because")
     assert "method compact: compact 0.0.1" in rig.process.log()
 
 
@@ -112,15 +103,8 @@ def test_where_the_model_cannot_the_classical_method_says_why(rig: Rig, scene: B
     for o in answer.objects:
         assert o.method == "extrude"
         assert "support plane" in o.note
-    values: dict[str, str] = {}
-
-    def told() -> bool:
-        for status in rig.reports[-1].status:
-            values.update({v.key: v.value for v in status.values})
-        return "support plane" in values.get("last other method", "")
-
-    rig.probe.wait(told, "the reason on the diagnostics")
-    assert int(values["objects by another method"]) >= 1
+    rig.probe.wait(lambda: "support plane" in rig.told("last other method"), "the reason on the diagnostics")
+    assert int(rig.told("objects by another method")) >= 1
     assert "support plane" in rig.process.log()
 
 
@@ -130,8 +114,8 @@ def test_a_goal_gets_both_phases(rig: Rig, scene: BoxScene) -> None:
     status, result = goal.result()
     assert status == STATUS.STATUS_SUCCEEDED
     assert [m.id for m in result.meshes] == [o.id for o in result.objects.objects]
-    stages = [f.stage for f in goal.feedback]
-    assert {"shape", "fit", "colour"} <= set(stages)
+    for stage in ("shape", "fit", "colour"):
+        goal.wait_for_stage(stage)
     progress = [f.progress for f in goal.feedback]
     assert progress == sorted(progress)
 
@@ -153,14 +137,14 @@ def test_without_a_bundle_compact_is_refused_and_auto_says_so(
     process = start("reconstruction_node", "-r", "__ns:=/none", "-p", "autostart:=false", *nowhere)
     change = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
     assert set_method(probe, "/none/sam3d", "compact")[0]
-    assert not probe.call(ChangeState, "/none/sam3d/change_state", change, timeout=20).success
+    assert not probe.call(ChangeState, "/none/sam3d/change_state", change).success
     assert "cannot configure" in process.log()
     assert f"{tmp_path}/nothing is no bundle" in process.log()
     assert set_method(probe, "/none/sam3d", "auto")[0]
-    assert probe.call(ChangeState, "/none/sam3d/change_state", change, timeout=20).success
+    assert probe.call(ChangeState, "/none/sam3d/change_state", change).success
     assert "method extrude: no model" in process.log()
     change.transition.id = Transition.TRANSITION_ACTIVATE
-    assert probe.call(ChangeState, "/none/sam3d/change_state", change, timeout=20).success
+    assert probe.call(ChangeState, "/none/sam3d/change_state", change).success
     refused, reason = set_method(probe, "/none/sam3d", "compact")
     assert not refused
     assert "is no bundle" in reason

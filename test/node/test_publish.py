@@ -16,6 +16,8 @@ from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from sam3d_ros.node import publish
+from sam3d_ros.node.outputs import Outputs
+from sam3d_ros.node.parameters import NodeParameters
 from sam3d_ros.perception import frames
 from sam3d_ros.types import Fit, Mask, Mesh, Reconstruction, Roi, UpSource
 
@@ -188,3 +190,21 @@ def test_timing_sums_its_stages() -> None:
     assert [(s.name, round(s.milliseconds, 3)) for s in message.stages] == [("convert", 1.0), ("shape", 20.0)]
     assert message.total_ms == pytest.approx(21.0)
     assert (message.objects, message.rejected, message.age_ms) == (2, 1, 30.0)
+
+
+def test_the_mesh_of_an_object_is_there_before_anybody_hears_of_the_object() -> None:
+    """Who calls ~/get_mesh on hearing an id must not be told that it is unknown."""
+    known: list[bool] = []
+
+    class Publisher:
+        def publish(self, message: Any) -> None:
+            known.extend(outputs.mesh(o.id) is not None for o in getattr(message, "objects", []))
+
+    now = types.SimpleNamespace(now=lambda: types.SimpleNamespace(nanoseconds=0))
+    node = types.SimpleNamespace(create_publisher=lambda *_: Publisher(), get_clock=lambda: now)
+    outputs = Outputs(node, NodeParameters(publish_tf=False), tf=None)  # type: ignore[arg-type]
+    frame = types.SimpleNamespace(stamp_ns=0)
+    outputs.poses(
+        frame, [reconstruction(np.eye(4))], ["object_1"], "cam", np.eye(4), NodeParameters(publish_tf=False)
+    )  # type: ignore[arg-type]
+    assert known == [True]

@@ -18,17 +18,44 @@ FAST_REPORTS = ("-p", "diagnostics.period:=0.1", "-p", "diagnostics.late_after:=
 
 
 class Rig:
-    """A node process, a camera in the test, and what is heard of the node."""
+    """A node process in the probe's namespace, a camera in the test, and what is heard of the node. `wait`: until the
+    node is active and both have found each other."""
 
     def __init__(self, probe: Probe, process: NodeProcess, reliable: bool = True, wait: bool = True) -> None:
         self.probe, self.process = probe, process
+        self.name = probe.node.get_namespace().rstrip("/") + "/sam3d"
         self.camera = CameraTopics(probe.node, "optical", reliable)
         self.objects = probe.listen(ReconstructedObjectArray, "sam3d/objects")
         self.reports = probe.listen_diagnostics()
         if wait:
             for publisher in (self.camera.rgb, self.camera.depth, self.camera.mask, self.camera.info):
                 probe.wait_for_subscriber(publisher)
+            self.meet()
         self._last = 0
+
+    def meet(self) -> None:
+        """After a new subscription: from here on it gets what the node publishes."""
+        self.probe.meet(self.name)
+
+    def wait_for_frames(self, transforms: list[Any], answer: ReconstructedObjectArray) -> list[Any]:
+        """Until the messages of /tf in `transforms` have one frame with the answer's stamp for each of its objects."""
+        stamp, ids = answer.header.stamp, {o.id for o in answer.objects}
+
+        def sent() -> list[Any]:
+            found = [t for m in transforms for t in m.transforms if t.header.stamp == stamp]
+            return found if {t.child_frame_id for t in found} == ids else []
+
+        return self.probe.wait(sent, "a frame for every object")
+
+    def told(self, key: str) -> str:
+        """What the node said last under this key on the diagnostics, or empty."""
+        for report in reversed(self.reports):
+            for status in report.status:
+                if status.name.startswith(f"{self.name}: "):
+                    for value in status.values:
+                        if value.key == key:
+                            return value.value
+        return ""
 
     def stamp(self) -> int:
         """A new stamp, later than the ones before."""
@@ -54,7 +81,7 @@ class Rig:
 
         return self.probe.wait(answered, "objects")
 
-    def complaint(self, words: str, provoke: Callable[[], Any] | None = None, timeout: float = 15.0) -> str:
+    def complaint(self, words: str, provoke: Callable[[], Any] | None = None) -> str:
         """Waits until a diagnostic status carries these words; `provoke` is called again and again."""
         before = len(self.reports)
 
@@ -69,4 +96,4 @@ class Rig:
                         return text
             return None
 
-        return self.probe.wait(found, f"a complaint with '{words}'", timeout)
+        return self.probe.wait(found, f"a complaint with '{words}'")
