@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -24,9 +22,9 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 
 from sam3d_ros.node import diagnostics, parameter_spec, parameters
+from sam3d_ros.node.ending import init
 from sam3d_ros.node.goals import Goals
 from sam3d_ros.node.inputs import FrameMessages, Inputs
 from sam3d_ros.node.outputs import Outputs
@@ -233,11 +231,7 @@ class ReconstructionNode(LifecycleNode):
 def main(args: Sequence[str] | None = None) -> None:
     """Run the node. With the parameter `autostart` (default true) it configures and activates itself; a launch file
     with a lifecycle manager sets it to false."""
-    # rclpy's own handlers would invalidate the context while the worker still publishes.
-    rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = init(args)
     node = ReconstructionNode()
     node.declare_parameter("autostart", True)
     executor = SingleThreadedExecutor()

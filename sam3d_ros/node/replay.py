@@ -21,7 +21,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosbags.highlevel import AnyReader, AnyReaderError
@@ -32,6 +31,7 @@ from sam3d_ros.data import bop
 from sam3d_ros.node import parameter_spec
 from sam3d_ros.node.camera_topics import CameraTopics
 from sam3d_ros.node.convert import time_of
+from sam3d_ros.node.ending import init
 from sam3d_ros.node.parameter_spec import parameter
 from sam3d_ros.types import InputError, Int
 
@@ -204,14 +204,14 @@ def _publisher(node: Node, topic: str, kind: str) -> Any:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Replay what the parameters say, then end. Exit code 2 where there is nothing to replay."""
-    rclpy.init(args=list(args) if args is not None else None)
+    stop = init(args)
     node = Node("replay")
     parameter_spec.declare(node, ReplayParameters)
     p = parameter_spec.read(node, ReplayParameters)
 
     def sleep(seconds: float) -> bool:
         until = time.monotonic() + seconds
-        while rclpy.ok():
+        while not stop.is_set():
             left = until - time.monotonic()
             rclpy.spin_once(node, timeout_sec=max(0.0, min(left, 0.1)))
             if time.monotonic() >= until:
@@ -227,8 +227,6 @@ def main(args: Sequence[str] | None = None) -> None:
     except InputError as error:
         node.get_logger().error(str(error))
         raise SystemExit(2) from None
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

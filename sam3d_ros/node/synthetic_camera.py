@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -27,6 +26,7 @@ from sam3d_ros.msg import ObjectMeshArray, ReconstructedObject, ReconstructedObj
 from sam3d_ros.node import parameter_spec, publish, qos
 from sam3d_ros.node.camera_topics import CameraTopics
 from sam3d_ros.node.convert import time_of
+from sam3d_ros.node.ending import init
 from sam3d_ros.node.parameter_spec import parameter
 from sam3d_ros.perception import frames
 from sam3d_ros.perception.pointmap import depth_to_metres
@@ -144,13 +144,12 @@ class SyntheticCamera(Node):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the camera until it is interrupted."""
-    rclpy.init(args=list(args) if args is not None else None)
+    stop = init(args)
     node = None
     try:
         node = SyntheticCamera()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        while not stop.is_set():
+            rclpy.spin_once(node, timeout_sec=0.2)
     finally:
         if node:
             node.destroy_node()

@@ -129,6 +129,24 @@ def test_a_bop_folder_replayed_to_the_node(start: Start, tmp_path: Path) -> None
         own.close()
 
 
+def test_a_replay_ends_well_while_it_publishes(start: Start, tmp_path: Path) -> None:
+    """At such a rate Ctrl-C often meets a message that is being published, or the beginning of a wait."""
+    bop_folder(tmp_path / "bop")
+    own = Probe("end_probe", namespace="/end")
+    try:
+        images = own.listen(Image, "/end/rgb/image")
+        for _ in range(3):
+            player = start(
+                "replay", "-r", "__ns:=/end", "-p", f"bop:={tmp_path}/bop", "-p", "rate:=200.0", "-p", "loop:=true",
+                "-p", "wait_for:=rgb/image",
+            )  # fmt: skip
+            before = len(images)
+            own.wait(lambda before=before: len(images) > before + 3, "images")  # type: ignore[misc]
+            assert player.stop() == 0, player.log()
+    finally:
+        own.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
