@@ -172,7 +172,7 @@ def train_data(
         packs: objects from `sam3d data prepare` beside the procedural ones.
         first: number of the first scene; with --step for several processes or machines at work in the same folder.
         step: distance between two scenes of this process.
-        stop: one more than the last scene; a scene has about 50 examples.
+        stop: one more than the last scene; a scene has about 110 examples.
         seed: of everything random.
         fine: make what the texture stages learn too.
     """

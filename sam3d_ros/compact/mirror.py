@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 GRIDS = ("grid", "shape", "fine", "seen", "colour")
 """Arrays over (..., X, Y, Z)."""
-OTHER_SIDE = np.array([1, -1, 1], np.float32)
+# Of a rotation M R M with M = diag(1, -1, 1), its first two columns.
+SIGNS = {
+    "translation": np.array([1, -1, 1], np.float32),
+    "rotation": np.array([1, -1, 1, -1, 1, -1], np.float32),
+}
+"""Of arrays over (..., channels), what they are multiplied with."""
 POINT_Y = 5
 """Channel of a picture that holds y of its pixels' points."""
 
@@ -27,9 +32,7 @@ def mirrored(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     if "picture" in out:
         out["picture"] = out["picture"][..., ::-1].copy()
         out["picture"][..., POINT_Y, :, :] *= -1
-    if "translation" in out:
-        out["translation"] = out["translation"] * OTHER_SIDE
-    if "rotation" in out:
-        # M R M with M = diag(1, -1, 1), its first two columns.
-        out["rotation"] = out["rotation"] * np.concatenate([OTHER_SIDE, -OTHER_SIDE])
+    for name, sign in SIGNS.items():
+        if name in out:
+            out[name] = out[name] * sign
     return out

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -148,8 +149,11 @@ def main(args: Sequence[str] | None = None) -> None:
     node = None
     try:
         node = SyntheticCamera()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         while not stop.is_set():
-            rclpy.spin_once(node, timeout_sec=0.2)
+            executor.spin_once(timeout_sec=0.2)
+        executor.shutdown()
     finally:
         if node:
             node.destroy_node()

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.train.compact.kinds import Kind, kinds_of
-from sam3d_ros.train.compact.store import QUANTISED, Arrays, load
+from sam3d_ros.train.compact.store import Arrays, examples_of, scene_files, unquantised
 from sam3d_ros.train.reader import start_worker
 from sam3d_ros.types import InputError
 
@@ -45,7 +45,7 @@ class SceneBatches:
     workers: int = 0
 
     def __call__(self, first: int = 0, step: int = 1) -> Iterator[dict[str, Tensor]]:
-        self.scenes()  # a missing folder is said here, not by a worker
+        scene_files(self.folders, self.fine)  # a missing folder is said here, not by a worker
         if not self.workers:
             return self._batches(first, step)
         loader: DataLoader[Any] = DataLoader(
@@ -57,20 +57,10 @@ class SceneBatches:
         )
         return iter(loader)
 
-    def scenes(self) -> list[Path]:
-        """Files with examples. Raises InputError where there are none."""
-        scenes = [path for folder in self.folders for path in sorted((folder / "scenes").glob("*.npz"))]
-        if self.fine:
-            scenes = [path for path in scenes if _fine(path).exists()]
-        if not scenes:
-            what = "training scenes with fine examples" if self.fine else "training scenes"
-            raise InputError(f"no {what} in {', '.join(map(str, self.folders))}")
-        return scenes
-
     def _batches(self, first: int, step: int) -> Iterator[dict[str, Tensor]]:
         number, round_ = 0, 0
         while True:
-            scenes, before = self.scenes(), number
+            scenes, before = scene_files(self.folders, self.fine), number
             rng = np.random.default_rng([self.seed, round_])
             order = rng.permutation(len(scenes))
             for start in range(0, len(order), AT_ONCE):
@@ -127,15 +117,6 @@ class _Shared(IterableDataset[dict[str, Tensor]]):
         return self.scenes._batches(self.first + self.step * info.id, self.step * info.num_workers)
 
 
-def examples_of(path: Path, fine: bool) -> Arrays:
-    """Every example of a file of scenes/, as it is stored; fine: with what the second stage learns."""
-    return {**load(path), **(load(_fine(path)) if fine else {})}
-
-
-def _fine(path: Path) -> Path:
-    return path.parents[1] / "fine" / path.name
-
-
 def count(path: Path) -> int:
     """Examples in a file of scenes/."""
     with np.load(path, allow_pickle=False) as file:
@@ -149,8 +130,3 @@ def _batch(picked: list[tuple[Arrays, int]], flips: NDArray[np.bool_]) -> dict[s
         for name, value in (mirrored(entry) if flip else entry).items():
             out.setdefault(name, []).append(value)
     return {name: torch.from_numpy(np.stack(values)) for name, values in out.items()}
-
-
-def unquantised(name: str, value: NDArray[Any]) -> NDArray[np.float32]:
-    """float32 of a stored array."""
-    return np.asarray(value, np.float32) / np.float32(127 if name in QUANTISED else 1)

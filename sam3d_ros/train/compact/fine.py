@@ -17,7 +17,7 @@ from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.compact.lift import cells_of
 from sam3d_ros.data.distance import DistanceVolume
 from sam3d_ros.perception.frames import apply, inverse
-from sam3d_ros.train.compact.store import load, pack, save, unpack_object
+from sam3d_ros.train.compact.store import load, pack, save, unpack_object, unquantised
 from sam3d_ros.types import Float, UInt8
 
 SAMPLES = 12_000
@@ -103,7 +103,7 @@ def fill(
         if int(path.stem) not in scenes or target.exists():
             continue
         looks = load(folder / "looks" / path.name)
-        shapes = load(path)["shape"].astype(np.float32) / 127
+        shapes = unquantised("shape", load(path)["shape"])
         made = [
             fine_example(
                 things[int(looks["thing"][i])],

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sam3d_ros.compact.mirror import GRIDS, OTHER_SIDE, POINT_Y
-from sam3d_ros.train.compact.batches import SceneBatches, even, examples_of
+from sam3d_ros.compact.mirror import GRIDS, POINT_Y, SIGNS
+from sam3d_ros.train.compact.batches import even
 from sam3d_ros.train.compact.kinds import kinds_of
-from sam3d_ros.train.compact.store import QUANTISED, Arrays
+from sam3d_ros.train.compact.store import QUANTISED, STEPS, Arrays, examples_of, scene_files
 from sam3d_ros.types import InputError
 
 PAUSE = 0.5
@@ -47,9 +47,8 @@ class ResidentBatches:
     mix: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, first: int = 0, step: int = 1) -> Iterator[dict[str, Tensor]]:
-        scenes = SceneBatches(self.folders, self.size, self.seed, self.fine)
-        scenes.scenes()  # a missing folder is said here, not by a thread
-        pool = Pool(scenes, self.most, self.device, self.mix)
+        scene_files(self.folders, self.fine)  # a missing folder is said here, not by a thread
+        pool = Pool(self)
         return self._batches(pool, np.random.default_rng([self.seed, first, step]))
 
     def _batches(self, pool: Pool, rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
@@ -68,10 +67,8 @@ class ResidentBatches:
 class Pool:
     """At most `most` examples on a device, and the thread's work that fills it."""
 
-    def __init__(
-        self, scenes: SceneBatches, most: int, device: torch.device, mix: Mapping[str, float]
-    ) -> None:
-        self.scenes, self.most, self.device, self.mix = scenes, most, device, mix
+    def __init__(self, wanted: ResidentBatches) -> None:
+        self.wanted, self.most, self.device = wanted, wanted.most, wanted.device
         self.arrays: dict[str, Tensor] = {}
         self.chances: NDArray[np.float64] = np.zeros(0)
         self.upto: NDArray[np.float64] = np.zeros(0)
@@ -90,7 +87,7 @@ class Pool:
     @property
     def folders(self) -> str:
         """For messages."""
-        return ", ".join(map(str, self.scenes.folders))
+        return ", ".join(map(str, self.wanted.folders))
 
     def wait(self, size: int) -> None:
         """Until batches of `size` can be drawn from enough examples. Raises InputError where there are too few."""
@@ -110,7 +107,7 @@ class Pool:
             places = np.searchsorted(upto, rng.random(count) * upto[-1], side="right")
             index = torch.from_numpy(places).to(self.device)
             return {
-                name: array[index].float() / 127 if name in QUANTISED else array[index].float()
+                name: array[index].float() / STEPS if name in QUANTISED else array[index].float()
                 for name, array in self.arrays.items()
             }
 
@@ -122,11 +119,12 @@ class Pool:
             self.failed = error
 
     def _fill(self) -> None:
-        rng = np.random.default_rng(self.scenes.seed)
+        rng = np.random.default_rng(self.wanted.seed)
         read: set[Path] = set()
         total = 0
         while not self.ended:
-            waiting = [path for path in self.scenes.scenes() if path not in read]
+            scenes = scene_files(self.wanted.folders, self.wanted.fine)
+            waiting = [path for path in scenes if path not in read]
             if not waiting and total > self.most:
                 read.clear()
                 total = 0
@@ -136,7 +134,7 @@ class Pool:
                     return
                 read.add(waiting[i])
                 try:
-                    arrays = examples_of(waiting[i], self.scenes.fine)
+                    arrays = examples_of(waiting[i], self.wanted.fine)
                     chances = self._chances(waiting[i], len(arrays["has_rotation"]))
                 except FileNotFoundError:
                     continue  # somebody tidies up a folder that fills faster than it is read
@@ -168,9 +166,8 @@ class Pool:
         self.place = (self.place + len(chances)) % self.most
 
     def _chances(self, scene: Path, count: int) -> NDArray[np.float64]:
-        if even(self.mix):
-            return np.ones(count)
-        return np.array([self.mix.get(kind, 0.0) for kind in kinds_of(scene)])
+        mix = self.wanted.mix
+        return np.ones(count) if even(mix) else np.array([mix.get(kind, 0.0) for kind in kinds_of(scene)])
 
     def _check(self) -> None:
         if self.failed is not None:
@@ -191,8 +188,7 @@ def mirrored_where(arrays: Mapping[str, Tensor], flips: Tensor) -> dict[str, Ten
         other = out["picture"].flip(-1)
         other[:, POINT_Y] *= -1
         out["picture"] = chosen(out["picture"], other)
-    signs = {"translation": OTHER_SIDE, "rotation": np.concatenate([OTHER_SIDE, -OTHER_SIDE])}
-    for name, sign in signs.items():
+    for name, sign in SIGNS.items():
         if name in out:
             out[name] = chosen(out[name], out[name] * torch.from_numpy(sign).to(out[name].device))
     return out

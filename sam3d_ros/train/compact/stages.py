@@ -92,3 +92,4 @@ GPU_STAGES = table(
         for steps, rate, warmup in [_ON_A_GPU[stage.name]]
     )
 )
+"""The same stages in batches of 256."""

@@ -23,20 +23,26 @@ from sam3d_ros.data.distance import DistanceVolume
 from sam3d_ros.mesh.surface import Grid
 from sam3d_ros.train.compact.objects import TrainingObject
 from sam3d_ros.train.compact.scenes import Look
-from sam3d_ros.types import Float, Mesh
+from sam3d_ros.types import Float, InputError, Mesh
 
 Arrays = dict[str, NDArray[Any]]
 QUANTISED = ("grid", "picture", "shape", "fine", "seen", "colour")
-"""Arrays in -1 .. 1 that are stored as int8 in steps of 1 / 127."""
+"""Arrays in -1 .. 1 that are stored as int8 in steps of 1 / STEPS."""
+STEPS = 127
 
 
 def pack(examples: Sequence[Mapping[str, Float]]) -> dict[str, NDArray[Any]]:
     """Examples stacked along a first axis."""
     stacked = {name: np.stack([e[name] for e in examples]) for name in examples[0]}
     return {
-        name: np.rint(np.clip(array, -1, 1) * 127).astype(np.int8) if name in QUANTISED else array
+        name: np.rint(np.clip(array, -1, 1) * STEPS).astype(np.int8) if name in QUANTISED else array
         for name, array in stacked.items()
     }
+
+
+def unquantised(name: str, value: NDArray[Any]) -> NDArray[np.float32]:
+    """float32 of a stored array."""
+    return np.asarray(value, np.float32) / np.float32(STEPS if name in QUANTISED else 1)
 
 
 def pack_looks(items: Sequence[tuple[Look, Question]]) -> dict[str, NDArray[Any]]:
@@ -108,3 +114,24 @@ def load(path: Path) -> Arrays:
     """The arrays of one file; nothing in it is executed."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def scene_files(folders: Sequence[Path], fine: bool) -> list[Path]:
+    """Files of scenes/ in these folders; fine: those that have a file in fine/. Raises InputError where there are
+    none."""
+    scenes = [path for folder in folders for path in sorted((folder / "scenes").glob("*.npz"))]
+    if fine:
+        scenes = [path for path in scenes if _fine(path).exists()]
+    if not scenes:
+        what = "training scenes with fine examples" if fine else "training scenes"
+        raise InputError(f"no {what} in {', '.join(map(str, folders))}")
+    return scenes
+
+
+def examples_of(path: Path, fine: bool) -> Arrays:
+    """Every example of a file of scenes/, as it is stored; fine: with what the second stage learns."""
+    return {**load(path), **(load(_fine(path)) if fine else {})}
+
+
+def _fine(path: Path) -> Path:
+    return path.parents[1] / "fine" / path.name

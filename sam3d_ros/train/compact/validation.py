@@ -13,10 +13,10 @@ from torch import Tensor
 
 from sam3d_ros.model.compact.geometry import COLUMN, CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
-from sam3d_ros.train.compact.batches import SceneBatches, count, unquantised
+from sam3d_ros.train.compact.batches import count
 from sam3d_ros.train.compact.geometry_loss import geometry_task, shape_error
 from sam3d_ros.train.compact.preference_loss import overlap
-from sam3d_ros.train.compact.store import Arrays, load
+from sam3d_ros.train.compact.store import Arrays, examples_of, scene_files, unquantised
 from sam3d_ros.train.compact.task import sampled
 from sam3d_ros.train.compact.texture_loss import colour_error, first_answer, texture_task
 from sam3d_ros.train.stages import Stage
@@ -36,14 +36,12 @@ class Held:
     @staticmethod
     def of(folder: Path, fine: bool, most: int = EXAMPLES) -> Held:
         """Raises InputError where there are none."""
-        scenes = SceneBatches((folder,), 1, 0, fine).scenes()
-        places = [(path, i) for path in scenes for i in range(count(path))]
+        places = [(path, i) for path in scene_files((folder,), fine) for i in range(count(path))]
         chosen = [places[i] for i in np.linspace(0, len(places) - 1, min(most, len(places))).astype(int)]
         parts: dict[str, list[Any]] = {}
         for path in dict.fromkeys(path for path, _ in chosen):
             own = [i for other, i in chosen if other == path]
-            arrays = {**load(path), **(load(folder / "fine" / path.name) if fine else {})}
-            for name, array in arrays.items():
+            for name, array in examples_of(path, fine).items():
                 parts.setdefault(name, []).append(array[own])
         return Held({name: np.concatenate(p) for name, p in parts.items()})
 

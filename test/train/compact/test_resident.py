@@ -66,7 +66,7 @@ def test_new_scenes_join(tmp_path: Path) -> None:
 
 
 def test_the_newest_take_the_place_of_the_oldest(tmp_path: Path) -> None:
-    pool = Pool(SceneBatches((tmp_path,), 1, 0), 5, CPU, {})
+    pool = Pool(ResidentBatches((tmp_path,), 1, 0, 5, CPU))
     for first in (0, 3, 6):
         pool.put({"has_rotation": np.arange(first, first + 3, dtype=np.float32)}, np.ones(3))
     assert drawn(pool) == {4, 5, 6, 7, 8}

@@ -25,12 +25,11 @@ from sam3d_ros.data.sources.random_urdfs import CATEGORY
 from sam3d_ros.data.sources.source import Procedural
 from sam3d_ros.model.compact.config import NANO, NANO_TEXTURE
 from sam3d_ros.perception.frames import apply, inverse
-from sam3d_ros.train.compact.batches import unquantised
 from sam3d_ros.train.compact.data_command import training_sources
 from sam3d_ros.train.compact.fine import NEAR
 from sam3d_ros.train.compact.kinds import kind, kinds_of
 from sam3d_ros.train.compact.scenes import _rough
-from sam3d_ros.train.compact.store import QUANTISED, load, pack, save, unpack_object
+from sam3d_ros.train.compact.store import QUANTISED, load, pack, save, unpack_object, unquantised
 
 SCENE = "000034.npz"
 
