@@ -94,6 +94,7 @@ def train(
     resident: int = 0,
     seed: int = 0,
     compiled: bool = False,
+    recorded: bool = False,
     sharded: bool = False,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     log: int = 50,
@@ -123,6 +124,8 @@ def train(
             stages); batches are drawn from them while a thread reads on. Worth it on a GPU.
         seed: of everything random.
         compiled: torch.compile, worth it on a GPU.
+        recorded: a step's passes as one CUDA graph, worth it for the small networks of nano and compact; for stages of
+            flow matching (geometry-pre, geometry-sft, texture-pre).
         sharded: parameters and moments shared out between processes (FSDP) instead of copied (DDP).
         precision: of products; auto is bf16 on GPUs that have it and fp32 on CPUs. bf16 is faster on CPUs with
             AVX512_BF16 or AMX.
@@ -146,6 +149,7 @@ def train(
         resident,
         seed,
         compiled,
+        recorded,
         sharded,
         precision,
         log,

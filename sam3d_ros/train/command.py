@@ -34,6 +34,7 @@ class Options:
     resident: int = 0
     seed: int = 0
     compiled: bool = False
+    recorded: bool = False
     sharded: bool = False
     precision: Precision = "auto"
     log: int = 50
@@ -89,6 +90,7 @@ def train_stage(name: str, config: Config, options: Options) -> int:
         accumulate=options.accumulate,
         seed=options.seed,
         compiled=options.compiled,
+        recorded=options.recorded,
         sharded=options.sharded,
         precision=options.precision,
     )

@@ -29,6 +29,7 @@ from sam3d_ros.train.checkpoint import Checkpoints, Progress, gathered, save_wei
 from sam3d_ros.train.ema import Ema
 from sam3d_ros.train.journal import Journal
 from sam3d_ros.train.processes import Distributed
+from sam3d_ros.train.recorded import Passes, Recorded, check_recordable
 from sam3d_ros.train.stages import Stage, differences
 from sam3d_ros.train.stopping import StopSignal
 from sam3d_ros.types import InputError, UInt8
@@ -84,6 +85,7 @@ def train(
     accumulate: int = 1,
     seed: int = 0,
     compiled: bool = False,
+    recorded: bool = False,
     sharded: bool = False,
     precision: Precision = "auto",
     patience: int = 10,
@@ -92,19 +94,23 @@ def train(
 
     network: on the CPU, in fp32; parameters that the stage freezes lose their gradient. sheet and measure get it with
     the mean weights in evaluation mode without gradients, on every process. accumulate: micro-batches per process and
-    step. compiled: `network.compile()`, worth it on GPUs. sharded: FSDP instead of DDP where there are several
-    processes. patience: steps in a row without finite gradient before giving up.
+    step. compiled: `network.compile()`, worth it on GPUs. recorded: one CUDA graph for the passes of a step
+    (`recorded.py`), worth it for small networks. sharded: FSDP instead of DDP where there are several processes.
+    patience: steps in a row without finite gradient before giving up.
 
     Ctrl-C and SIGTERM end the run after the step at hand with a checkpoint. Raises Diverged (the message says at
-    which step, and where the last checkpoint is) and InputError (data that end, a checkpoint of something else).
+    which step, and where the last checkpoint is) and InputError (data that end, a checkpoint of something else, steps
+    that cannot be recorded).
     """
-    run = _Run(stage, network, folder, accumulate, seed, compiled, sharded, precision, patience)
+    run = _Run(stage, network, loss_fn, folder, accumulate, seed, compiled, sharded, precision, patience)
+    if recorded:
+        run.record()
     with ExitStack() as stack:
         journal = stack.enter_context(run.journal()) if run.accelerator.is_main_process else None
         stop = stack.enter_context(StopSignal())
         reader = batches(run.first, run.accelerator.num_processes)
         while run.progress.step < stage.steps:
-            stopped = run.step(loss_fn, reader, stop)
+            stopped = run.step(reader, stop)
             step = run.progress.step
             last = step == stage.steps
             if journal:
@@ -129,6 +135,7 @@ class _Run:
         self,
         stage: Stage,
         network: nn.Module,
+        loss_fn: Loss,
         folder: Path,
         accumulate: int,
         seed: int,
@@ -137,7 +144,7 @@ class _Run:
         precision: Precision,
         patience: int,
     ) -> None:
-        self.stage, self.folder = stage, folder
+        self.stage, self.loss_fn, self.folder = stage, loss_fn, folder
         self.accumulate, self.patience, self.in_a_row = accumulate, patience, 0
         self.bf16 = half(precision)
         self.accelerator = Accelerator(mixed_precision="no")  # its own setting is one for the whole process
@@ -150,13 +157,24 @@ class _Run:
         self.network = network
         learned = [p for p in self.network.parameters() if p.requires_grad]
         rate, betas = stage.learning_rate, stage.betas
-        self.optimizer = torch.optim.AdamW(learned, rate, betas, weight_decay=stage.weight_decay)
+        # One kernel for all parameters, where there is one: they are many and small.
+        fused = self.device.type == "cuda" and not sharded
+        self.optimizer = torch.optim.AdamW(
+            learned, rate, betas, weight_decay=stage.weight_decay, fused=fused or None
+        )
         self.ema = None if stage.ema is None else Ema(self.network, stage.ema)
         self.checkpoints = Checkpoints(folder / "checkpoints", self.accelerator.is_main_process)
         self.generator = torch.Generator(self.device)
         self.progress = self._resume(seed)
         self.begun = self.progress.step
         self.since_log: list[dict[str, float]] = []
+        self.passes: Passes = self._passes
+
+    def record(self) -> None:
+        """From now on passes are replayed. Raises InputError where that cannot be."""
+        check_recordable(self.stage, self.device, self.accumulate * self.accelerator.num_processes)
+        learned = [p for p in self.network.parameters() if p.requires_grad]
+        self.passes = Recorded(self._passes, learned, self.generator)
 
     def _resume(self, seed: int) -> Progress:
         found = self.checkpoints.load(self.network, self.optimizer, self.ema)
@@ -182,7 +200,7 @@ class _Run:
     def journal(self) -> Journal:
         return Journal(self.folder, self.stage.name, self.progress.step, self.stage.steps)
 
-    def step(self, loss_fn: Loss, reader: Iterator[Any], stop: StopSignal) -> bool:
+    def step(self, reader: Iterator[Any], stop: StopSignal) -> bool:
         """One step of the optimiser. Returns whether any process was asked to stop."""
         rate = self.stage.rate(self.progress.step)
         for group in self.optimizer.param_groups:
@@ -191,7 +209,7 @@ class _Run:
         for part in range(self.accumulate):
             last = part == self.accumulate - 1
             with self.distributed.added_up(last):
-                for name, value in self._part(loss_fn, reader, part).items():
+                for name, value in self._part(reader, part).items():
                     terms[name] = terms.get(name, 0.0) + value / self.accumulate
         norm = self.distributed.clip(self.stage.clip)
         asked = torch.tensor(float(stop.asked), device=self.device)
@@ -214,7 +232,7 @@ class _Run:
         self._judge(finite, numbers)
         return stopped > 0
 
-    def _part(self, loss_fn: Loss, reader: Iterator[Any], part: int) -> dict[str, Tensor]:
+    def _part(self, reader: Iterator[Any], part: int) -> dict[str, Tensor]:
         """One micro-batch: its terms, and its gradient added to the others'."""
         number = self.first + part * self.accelerator.num_processes
         try:
@@ -224,8 +242,12 @@ class _Run:
         own = int(np.random.SeedSequence([self.progress.seed, number]).generate_state(1, np.uint64)[0] >> 1)
         torch.manual_seed(own)  # dropout and the like
         self.generator.manual_seed(own)
+        return self.passes(batch)
+
+    def _passes(self, batch: Any) -> dict[str, Tensor]:
+        """Forward and backward; the terms of the loss."""
         with arithmetic(self.device, self.bf16):
-            terms = self.distributed.call(loss_fn, batch, self.generator)
+            terms = self.distributed.call(self.loss_fn, batch, self.generator)
         self.accelerator.backward(torch.stack(list(terms.values())).sum() / self.accumulate)
         return {name: value.detach() for name, value in terms.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -65,9 +66,16 @@ def to_latents(batch: Mapping[str, Tensor], config: CompactGeometryConfig) -> di
     """What the flow ends at: shape (B, 1, G, G, G) and the normalised layout latents (B, 1, channels)."""
     latents = {"shape": config.shape_gain * batch["shape"][:, None]}
     for name in LAYOUT:
-        mean, std = (batch[name].new_tensor(s[name]) for s in (config.layout_mean, config.layout_std))
+        device = batch[name].device
+        mean, std = (constant(s[name], device) for s in (config.layout_mean, config.layout_std))
         latents[name] = ((batch[name] - mean) / std)[:, None]
     return latents
+
+
+@lru_cache
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """float32; stays on the device: sending it there for every batch would wait for the batch before."""
+    return torch.tensor(values, device=device)
 
 
 def shape_error(answer: Tensor, truth: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sam3d_ros.data.render import SceneRenderer
 from sam3d_ros.data.room import room
@@ -23,6 +25,7 @@ from sam3d_ros.perception.view import object_view
 from sam3d_ros.train.compact.objects import ObjectStream, TrainingObject
 from sam3d_ros.types import Bool, Camera, Float, Frame, Mask, ObjectView, Rejected
 
+Image = TypeVar("Image", bound=NDArray[np.generic])
 CROWDS = (((1, 3), 0.15, 0.25), ((3, 6), 0.2, 0.35), ((6, 10), 0.16, 0.4))
 """Objects on a table (least, most), radius in m within which they stand, share of the scenes."""
 NEW_OBJECTS = 4
@@ -37,6 +40,11 @@ ROUGH_MASK = 0.4
 """Share of the masks that are a pixel or two too large, too small or ragged, as a segmentation makes them."""
 STRUCTURED_LIGHT = 0.35
 """Share of the pictures whose depth comes from a window of pixels, with rounded edges and wide gaps around things."""
+UNREGISTERED = 0.15
+"""Share of the pictures whose colours, and with them all masks, lie beside the depth: the two cameras of such a sensor
+are known to each other only so well."""
+BESIDE_PX = (1.0, 10.0)
+"""How far, in a picture of 640, in one direction for the whole picture."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +66,23 @@ def looks(stream: ObjectStream, scene: int, seed: int) -> Iterator[Look]:
     numbers = scene * NEW_OBJECTS + rng.choice(WINDOW, int(rng.integers(least, most + 1)), replace=False)
     things = [stream[int(number)] for number in numbers]
     placed = place([thing.model for thing in things], rng, radius, lying=0.25)
-    light = any_lamp(rng)
+    light, registration = any_lamp(rng), np.random.default_rng([seed, scene, 3])
     renderer = SceneRenderer(Scene(placed, room(rng, 192), light))
     for _ in range(VIEWPOINTS):
         camera, T_world_cam = _camera(rng), any_viewpoint(rng)
         picture = renderer.render(camera, T_world_cam, antialias=False)
         units = sense(picture, camera, rng, _sensor(camera, rng))
         depth_m = np.where(units > 0, units * np.float32(1e-3), np.float32(np.nan)).astype(np.float32)
-        frame = Frame(picture.rgb, points_from_depth(depth_m, camera), camera)
+        right, down = _beside(camera, registration)
+        rgb, labels = _moved(picture.rgb, right, down), _moved(picture.labels, right, down)
+        frame = Frame(rgb, points_from_depth(depth_m, camera), camera)
         scout = _quarter(camera)
         whole = renderer.silhouettes(scout, T_world_cam)
-        masks = [_rough(picture.labels == p.label, rng) for p in placed]
+        masks = [_rough(labels == p.label, rng) for p in placed]
         support = find_support(frame.points_cam, np.logical_or.reduce(masks), None)
         for position, pixels in enumerate(masks):
             label = placed[position].label
-            seen, total = int((picture.labels == label).sum()), 16 * int(whole[label].sum())
+            seen, total = int((labels == label).sum()), 16 * int(whole[label].sum())
             mask = Mask(label, pixels)
             if seen < LEAST_VISIBLE * total or check_mask(mask, frame, MaskLimits()) is not None:
                 continue
@@ -106,6 +116,24 @@ def _sensor(camera: Camera, rng: np.random.Generator) -> DepthSensor:
         window_px=zoom * float(rng.uniform(1.5, 5.0)) if windowed else 0.0,
         parallax_shadow=not windowed or rng.random() < 0.5,
     )
+
+
+def _beside(camera: Camera, rng: np.random.Generator) -> tuple[int, int]:
+    """By how many pixels colours lie right of the depth and below it."""
+    if rng.random() >= UNREGISTERED:
+        return 0, 0
+    length, angle = rng.uniform(*BESIDE_PX) * camera.width / WIDTHS[0][0], rng.uniform(0, 2 * np.pi)
+    return round(length * np.cos(angle)), round(length * np.sin(angle))
+
+
+def _moved(image: Image, right: int, down: int) -> Image:
+    """image (H, W, ...) shifted; what comes in at the border repeats the border."""
+    if right == 0 == down:
+        return image
+    rows, columns = (np.arange(n) for n in image.shape[:2])
+    there = np.ix_(np.clip(rows - down, 0, rows[-1]), np.clip(columns - right, 0, columns[-1]))
+    moved: Image = image[there]
+    return moved
 
 
 def _rough(pixels: Bool, rng: np.random.Generator) -> Bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from small_compact import GEOMETRY, TEXTURE, batch, examples, shaken
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactGeometry
@@ -227,3 +230,24 @@ def test_the_geometry_model_stays_as_it_is_while_texture_learns() -> None:
     sum(terms.values()).backward()  # type: ignore[union-attr]
     assert all(p.grad is None for p in frozen.parameters())
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+class NothingTravels(TorchDispatchMode):
+    """Refuses numbers that go from the host to the device or back, which a recorded step cannot have."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (torch.ops.aten.lift_fresh.default, torch.ops.aten._local_scalar_dense.default)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("refining", [False, True])
+def test_a_flow_step_can_be_recorded(refining: bool) -> None:
+    """Forward and backward, once constants are where they belong."""
+    base, refiner, data, generator = geometry(), texture(), batch(examples(2, fine=True)), seeded()
+    for mode in (nullcontext(), NothingTravels()):
+        with mode:
+            if refining:
+                terms = texture_loss(STAGES["texture-pre"], refiner, base, data, generator)
+            else:
+                terms = geometry_loss(PRE, base, data, generator)
+            torch.stack(list(terms.values())).sum().backward()
