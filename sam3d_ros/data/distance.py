@@ -67,7 +67,7 @@ def distance_volume(mesh: Mesh, seed: int = 0) -> DistanceVolume:
     grid = Grid.over(vertices.min(axis=0), vertices.max(axis=0), LONGEST, SHORTEST, finest=1e-4)
     near = np.zeros(grid.shape, np.bool_)
     near[tuple(np.rint((points - grid.origin) / grid.spacing).astype(int).T)] = True
-    band = ndimage.binary_dilation(near, np.ones((3, 3, 3), bool), iterations=BAND)
+    band = ndimage.maximum_filter(near, 2 * BAND + 1, mode="constant")
     distance = ndimage.distance_transform_edt(~near, sampling=grid.spacing).astype(np.float32)
     asked = grid.points().reshape(*grid.shape, 3)[band]
     to_point, which = cKDTree(points).query(asked)
