@@ -48,11 +48,13 @@ class DistanceVolume:
 
         def along_z(first: Int) -> Float:
             low = flat[first]
-            return low + z * (flat[first + 1] - low)
+            between: Float = low + z * (flat[first + 1] - low)
+            return between
 
         def along_y(first: Int) -> Float:
             low = along_z(first)
-            return low + y * (along_z(first + columns) - low)
+            between: Float = low + y * (along_z(first + columns) - low)
+            return between
 
         low = along_y(corner)
         between: Float = low + x * (along_y(corner + rows * columns) - low)
