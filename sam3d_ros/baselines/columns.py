@@ -29,11 +29,13 @@ def footprint(points: Float, grid: Grid) -> tuple[Float, Bool, Bool]:
     top = np.full(grid.shape[:2], -np.inf, np.float32)
     np.maximum.at(top, (cells[:, 0], cells[:, 1]), points[:, 2])
     inside = np.zeros(grid.shape[:2], np.uint8)
-    cv2.fillConvexPoly(inside, cv2.convexHull(cells[:, ::-1]), 1)
+    seen = np.isfinite(top)
+    # The hull of the cells, not of the points: many lie in one cell.
+    cv2.fillConvexPoly(inside, cv2.convexHull(np.argwhere(seen)[:, ::-1].astype(np.int32)), 1)
     nearest = ndimage.distance_transform_edt(
-        ~np.isfinite(top), sampling=grid.spacing[:2], return_distances=False, return_indices=True
+        ~seen, sampling=grid.spacing[:2], return_distances=False, return_indices=True
     )
-    return top[nearest[0], nearest[1]], inside > 0, np.isfinite(top)
+    return top[nearest[0], nearest[1]], inside > 0, seen
 
 
 def signed_distance(inside: Bool, spacing: Float) -> Float:

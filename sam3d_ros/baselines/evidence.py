@@ -64,17 +64,18 @@ class Evidence:
         and whether there is one."""
         camera = self.frame.camera
         T = self.view.T_cam_view.astype(np.float32)
-        cam = points @ T[:3, :3].T + T[:3, 3]
-        z = np.maximum(cam[:, 2], np.float32(1e-3))
+        # A row per axis: loops along the points are several times as fast as loops over three numbers.
+        cam = T[:3, :3] @ points.T + T[:3, 3:]
+        z = np.maximum(cam[2], np.float32(1e-3))
         if camera.distortion_model:
-            uv = np.nan_to_num(project(cam, camera), nan=-1e6) - (self.x0, self.y0)
+            uv = (np.nan_to_num(project(cam.T, camera), nan=-1e6) - (self.x0, self.y0)).T
         else:  # the same in float32, four times as fast
             focal = np.array([camera.fx, camera.fy], np.float32)
             middle = np.array([camera.cx - self.x0, camera.cy - self.y0], np.float32)
-            uv = cam[:, :2] / z[:, None] * focal + middle
-        u, v = np.rint(np.clip(uv, -1e6, 1e6)).astype(np.int32).T
+            uv = cam[:2] / z * focal[:, None] + middle[:, None]
+        u, v = np.rint(np.clip(uv, -1e6, 1e6)).astype(np.int32)
         rows, columns = self.depth.shape
-        known = (u >= 0) & (v >= 0) & (u < columns) & (v < rows) & (cam[:, 2] > 1e-3)
+        known = (u >= 0) & (v >= 0) & (u < columns) & (v < rows) & (cam[2] > 1e-3)
         return z, np.where(known, v * columns + u, 0), known
 
 

@@ -42,8 +42,10 @@ class ObjectBox:
 
     def unit(self, points: Float) -> Float:
         """Points (N, 3) m in coordinates of the box: -1 to 1 along each side."""
-        inside: Float = 2 * (points - self.low) / self.size - 1
-        return inside
+        # A row per axis: loops along the points are several times as fast as loops over three numbers.
+        rows = np.ascontiguousarray(points.T)
+        inside: Float = 2 * (rows - self.low[:, None]) / self.size[:, None] - 1
+        return inside.T
 
 
 def box_of(points: Float, on_support: bool) -> ObjectBox:

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from sam3d_ros.mesh.occupancy import occupancy
 from sam3d_ros.mesh.surface import Grid
-from sam3d_ros.types import Float, Mesh
+from sam3d_ros.types import Float, Int, Mesh
 
 SAMPLES = 24_000
 LONGEST, SHORTEST = 72, 36
@@ -28,13 +28,37 @@ class DistanceVolume:
 
     def at(self, points: Float) -> Float:
         """(N,) float32 m at points (N, 3) in the object frame; outside the grid to first order."""
-        last = np.array(self.grid.shape) - 1
-        index = (points - self.grid.origin) / self.grid.spacing
-        inside = np.clip(index, 0, last)
-        values = ndimage.map_coordinates(self.values, inside.T, order=1, mode="nearest", prefilter=False)
-        beyond = np.linalg.norm((index - inside) * self.grid.spacing, axis=1)
-        result: Float = (values - beyond).astype(np.float32)
+        # A row per axis: loops along the points are several times as fast as loops over three numbers.
+        origin, spacing = self.grid.origin[:, None], self.grid.spacing[:, None]
+        last = np.array(self.grid.shape)[:, None] - 1
+        index = (np.ascontiguousarray(points.T) - origin) / spacing
+        inside = np.minimum(np.maximum(index, 0), last)
+        off = (index - inside) * spacing
+        result: Float = self._linear(inside).astype(np.float32)
+        result -= np.sqrt((off * off).sum(axis=0)).astype(np.float32)
         return result
+
+    def _linear(self, index: Float) -> Float:
+        """(N,) float32 values between the samples, at index (3, N) within the grid: as scipy's map_coordinates gives
+        them, in a third of the time."""
+        cell = np.minimum(index.astype(np.intp), np.array(self.grid.shape)[:, None] - 2)
+        x, y, z = (index - cell).astype(np.float32)
+        _, rows, columns = self.grid.shape
+        corner, flat = (cell[0] * rows + cell[1]) * columns + cell[2], self.values.ravel()
+
+        def along_z(first: Int) -> Float:
+            low = flat[first]
+            between: Float = low + z * (flat[first + 1] - low)
+            return between
+
+        def along_y(first: Int) -> Float:
+            low = along_z(first)
+            between: Float = low + y * (along_z(first + columns) - low)
+            return between
+
+        low = along_y(corner)
+        between: Float = low + x * (along_y(corner + rows * columns) - low)
+        return between
 
 
 def distance_volume(mesh: Mesh, seed: int = 0) -> DistanceVolume:
@@ -45,7 +69,7 @@ def distance_volume(mesh: Mesh, seed: int = 0) -> DistanceVolume:
     grid = Grid.over(vertices.min(axis=0), vertices.max(axis=0), LONGEST, SHORTEST, finest=1e-4)
     near = np.zeros(grid.shape, np.bool_)
     near[tuple(np.rint((points - grid.origin) / grid.spacing).astype(int).T)] = True
-    band = ndimage.binary_dilation(near, np.ones((3, 3, 3), bool), iterations=BAND)
+    band = ndimage.maximum_filter(near, 2 * BAND + 1, mode="constant")
     distance = ndimage.distance_transform_edt(~near, sampling=grid.spacing).astype(np.float32)
     asked = grid.points().reshape(*grid.shape, 3)[band]
     to_point, which = cKDTree(points).query(asked)

@@ -151,6 +151,7 @@ class SceneRenderer:
             faces.append(np.array([[0, 1, 2], [0, 2, 3]]) + offset)
             offset += 4
         self._quads = [(quad, linear_from_srgb(quad.image)) for quad in scene.room]
+        self._quad_normals = np.array([quad.normal for quad in scene.room], np.float32)
         self._labels = np.concatenate([*labels, np.zeros(2 * len(scene.room), np.uint16)])
         self._gloss = np.concatenate([*gloss, np.zeros(2 * len(scene.room), np.float32)])
         none = np.zeros((0, 3, 3), np.float32)
@@ -161,6 +162,7 @@ class SceneRenderer:
         self._tree = _tree(np.concatenate(vertices), np.concatenate(faces))
         # A room fills the picture; objects alone only the window around their boxes.
         self._boxes = None if scene.room else np.concatenate([box_corners(v) for v in vertices])
+        self._object_vertices = vertices[: len(scene.objects)]
         self._object_trees: dict[int, EmbreeScene] = {}
 
     def render(self, camera: Camera, T_world_cam: Float, antialias: bool = True) -> Rendered:
@@ -236,13 +238,13 @@ class SceneRenderer:
         shape = (camera.height, camera.width)
         rays = pixel_rays(camera).reshape(*shape, 3)
         silhouettes: dict[int, Bool] = {}
-        for placed in self._objects:
+        for placed, vertices in zip(self._objects, self._object_vertices, strict=True):
             pixels = np.zeros(shape, bool)
-            window = window_of(apply(inverse(T_world_cam), world_vertices(placed)), camera)
+            window = window_of(apply(inverse(T_world_cam), vertices), camera)
             directions = rays[window].reshape(-1, 3) @ T_world_cam[:3, :3].T.astype(np.float32)
             if len(directions):
                 if placed.label not in self._object_trees:
-                    self._object_trees[placed.label] = _tree(world_vertices(placed), placed.model.mesh.faces)
+                    self._object_trees[placed.label] = _tree(vertices, placed.model.mesh.faces)
                 tree = self._object_trees[placed.label]
                 hits = tree.run(ray_starts(T_world_cam, len(directions)), directions)
                 pixels[window] = (hits >= 0).reshape(pixels[window].shape)
@@ -262,23 +264,23 @@ class SceneRenderer:
     def _surface(self, met: Met) -> _Surface:
         """What is where rays met something."""
         face, count = met.face, len(met.face)
-        normal, albedo = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
+        # Below zero on objects, which are no quad's.
+        room_face = (face - self._object_faces) >> 1
+        albedo = np.zeros((count, 3), np.float32)
+        normal = self._quad_normals.take(np.maximum(room_face, 0), axis=0) if self._quads else albedo.copy()
         on_object = np.flatnonzero(face < self._object_faces) if self._quads else slice(None)
         u, v = met.u[on_object, None], met.v[on_object, None]
-        corners = self._attributes[face[on_object]]
+        corners = self._attributes.take(face[on_object], axis=0)
         values = corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v
         albedo[on_object] = values[:, :3]
         normal[on_object] = values[:, 3:] / _lengths(values[:, 3:])
-        points = met.start + met.directions * met.distance[:, None]
-        # Below zero on objects, which are no quad's.
-        room_face = (face - self._object_faces) >> 1
+        points = _scaled(met.directions, met.distance, met.start)
         for index, (quad, image) in enumerate(self._quads):
             here = np.flatnonzero(room_face == index)
             if len(here):
-                albedo[here] = quad_colors(quad, image, points[here])
-                normal[here] = quad.normal
+                albedo[here] = quad_colors(quad, image, points.take(here, axis=0))
         facing = np.einsum("ij,ij->i", normal, met.directions)
-        normal[facing > 0] *= -1
+        normal[np.flatnonzero(facing > 0)] *= -1
         color, glare, lit = self._shade(points, normal, met.directions, albedo, self._gloss[face])
         return _Surface(normal, color, glare, albedo, lit)
 
@@ -291,14 +293,17 @@ class SceneRenderer:
         cosine = np.maximum(normal @ light, 0)
         lit = np.flatnonzero(cosine > 0)
         if len(lit):
-            start = points[lit] + SHADOW_BIAS * normal[lit]
+            # `take` fetches rows in a quarter of the time that indexing needs.
+            start = normal.take(lit, axis=0)
+            start *= np.float32(SHADOW_BIAS)
+            start += points.take(lit, axis=0)
             to_light = np.empty_like(start)
             to_light[:] = light
             cosine[lit[self._tree.run(start, to_light, query="OCCLUDED") >= 0]] = 0
         sky = np.float32(self._light.ambient) * (
             0.75 + 0.25 * (normal @ np.array(self._light.up, np.float32))
         )
-        color = albedo * (sky + np.float32(self._light.strength) * cosine)[:, None]
+        color = _scaled(albedo, sky + np.float32(self._light.strength) * cosine)
         glare = np.zeros(len(points), np.float32)
         shiny = np.flatnonzero((gloss > 0.05) & (cosine > 0))
         if len(shiny):
@@ -317,6 +322,17 @@ def _among(values: Any, pixels: Int, shape: tuple[int, ...]) -> Any:
         whole[pixels] = values
         values = whole
     return values.reshape(*shape, *values.shape[1:])
+
+
+def _scaled(vectors: Float, factors: Float, start: Float | None = None) -> Float:
+    """(N, 3) vectors times (N,) factors, from `start` (3,) on: three long loops, since broadcasting over the short
+    last axis takes several times as long."""
+    scaled = np.empty_like(vectors)
+    for axis in range(3):
+        np.multiply(vectors[:, axis], factors, out=scaled[:, axis])
+        if start is not None:
+            scaled[:, axis] += start[axis]
+    return scaled
 
 
 def _lengths(vectors: Float) -> Float:

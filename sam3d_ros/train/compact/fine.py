@@ -17,7 +17,7 @@ from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.compact.lift import cells_of
 from sam3d_ros.data.distance import DistanceVolume
 from sam3d_ros.perception.frames import apply, inverse
-from sam3d_ros.train.compact.store import load, pack, save, unpack_object, unquantised
+from sam3d_ros.train.compact.store import load, pack, quantised, save, unpack_object, unquantised
 from sam3d_ros.types import Float, UInt8
 
 SAMPLES = 12_000
@@ -105,15 +105,17 @@ def fill(
         looks = load(folder / "looks" / path.name)
         shapes = unquantised("shape", load(path)["shape"])
         made = [
-            fine_example(
-                things[int(looks["thing"][i])],
-                ObjectBox(*looks["box"][i]),
-                looks["T_cam_view"][i],
-                looks["T_cam_obj"][i],
-                points,
-                colors,
-                shapes[i],
-                side,
+            quantised(
+                fine_example(
+                    things[int(looks["thing"][i])],
+                    ObjectBox(*looks["box"][i]),
+                    looks["T_cam_view"][i],
+                    looks["T_cam_obj"][i],
+                    points,
+                    colors,
+                    shapes[i],
+                    side,
+                )
             )
             for i, (points, colors) in enumerate(_clouds(looks))
         ]

@@ -13,7 +13,7 @@ from sam3d_ros.train.compact.examples import example
 from sam3d_ros.train.compact.objects import ObjectStream
 from sam3d_ros.train.compact.scenes import looks
 from sam3d_ros.train.compact.second import believed_box
-from sam3d_ros.train.compact.store import pack, pack_looks, pack_object, save
+from sam3d_ros.train.compact.store import pack, pack_looks, pack_object, quantised, save
 from sam3d_ros.types import InputError
 
 
@@ -46,7 +46,7 @@ def generate(
             again = ask_in(believed_box(look, asked, rng), asked.seen, side, pixels)
             for question in (asked, again):
                 if (made := example(look, question)) is not None:
-                    examples.append(made)
+                    examples.append(quantised(made))
                     kept.append((look, question))
         for thing in {look.thing.number: look.thing for look, _ in kept}.values():
             target = folder / "objects" / f"{thing.number:06d}.npz"

@@ -31,12 +31,16 @@ QUANTISED = ("grid", "picture", "shape", "fine", "seen", "colour")
 STEPS = 127
 
 
-def pack(examples: Sequence[Mapping[str, Float]]) -> dict[str, NDArray[Any]]:
-    """Examples stacked along a first axis."""
-    stacked = {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+def pack(examples: Sequence[Arrays]) -> Arrays:
+    """Examples as `quantised` made them, stacked along a first axis."""
+    return {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+
+
+def quantised(example: Mapping[str, Float]) -> Arrays:
+    """An example as it is stored, a quarter of the size."""
     return {
         name: np.rint(np.clip(array, -1, 1) * STEPS).astype(np.int8) if name in QUANTISED else array
-        for name, array in stacked.items()
+        for name, array in example.items()
     }
 
 

@@ -29,7 +29,7 @@ from sam3d_ros.train.compact.data_command import training_sources
 from sam3d_ros.train.compact.fine import NEAR
 from sam3d_ros.train.compact.kinds import kind, kinds_of
 from sam3d_ros.train.compact.scenes import _rough
-from sam3d_ros.train.compact.store import QUANTISED, load, pack, save, unpack_object, unquantised
+from sam3d_ros.train.compact.store import QUANTISED, load, pack, quantised, save, unpack_object, unquantised
 
 SCENE = "000034.npz"
 
@@ -37,7 +37,7 @@ SCENE = "000034.npz"
 def test_what_is_stored_comes_back(tmp_path: Path) -> None:
     """Grids and pictures to half a step of 1 / 127, everything else exactly."""
     made = examples(3, fine=True)
-    save(tmp_path / "a" / "scene.npz", pack(made))
+    save(tmp_path / "a" / "scene.npz", pack([quantised(example) for example in made]))
     back = load(tmp_path / "a" / "scene.npz")
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["scene.npz"]
     assert {n for n, a in back.items() if a.dtype == np.int8} == set(QUANTISED)
