@@ -17,7 +17,18 @@ import numpy as np
 from manifold3d import Error, Manifold  # type: ignore[import-not-found]
 from manifold3d import Mesh as ManifoldMesh
 
-from sam3d_ros.data import belongings, containers, figures, forms, gear, kitchen, things, tools
+from sam3d_ros.data import (
+    belongings,
+    containers,
+    creatures,
+    figures,
+    forms,
+    gear,
+    hardware,
+    kitchen,
+    things,
+    tools,
+)
 from sam3d_ros.data import textures as tx
 from sam3d_ros.data.normals import corner_normals
 from sam3d_ros.data.solids import Design, Symmetry
@@ -113,6 +124,11 @@ _FORMS: Mapping[str, Callable[[np.random.Generator], Design]] = {
     "doll": gear.doll,
     "plant": gear.plant,
     "carrier": gear.carrier,
+    "creature": creatures.creature,
+    "flyer": creatures.flyer,
+    "bent_bar": hardware.bent_bar,
+    "headset": hardware.headset,
+    "brick": hardware.brick,
 }
 DESIGNS = {**_THINGS, **_FORMS}
 CATEGORIES: tuple[str, ...] = tuple(_THINGS)

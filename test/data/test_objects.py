@@ -22,6 +22,8 @@ LONGEST = {
     "ring": (0.03, 0.17), "fruit": (0.04, 0.26), "pouch": (0.07, 0.26), "squeeze_tube": (0.08, 0.21),
     "pack": (0.05, 0.45), "power_tool": (0.12, 0.28), "hand_tool": (0.11, 0.42), "device": (0.05, 0.32),
     "doll": (0.06, 0.28), "plant": (0.08, 0.36), "carrier": (0.09, 0.32),
+    "creature": (0.06, 0.36), "flyer": (0.08, 0.36), "bent_bar": (0.03, 0.36), "headset": (0.1, 0.27),
+    "brick": (0.02, 0.3),
 }  # fmt: skip
 
 
