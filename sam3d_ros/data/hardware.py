@@ -1,4 +1,4 @@
-"""Hard things with arcs, bends, studs and holes. Each function draws one design.
+"""Hard things with bends, studs and holes. Each function draws one design.
 
 Wider families than the categories of `objects.CATEGORIES`, for training (`objects.FORMS`).
 """
@@ -29,7 +29,7 @@ from sam3d_ros.data.solids import (
 from sam3d_ros.types import Float
 
 
-def _bar(curve: Float, thick: float, squash: float = 1.0) -> Manifold:
+def bar(curve: Float, thick: float, squash: float = 1.0) -> Manifold:
     """A bar of radius `thick` m along a curve (N, 2) in the xy plane, with round ends."""
     flat = np.column_stack([curve, np.zeros(len(curve))])
     solid = tube(flat, np.full(len(curve), thick), squash, 14)
@@ -39,7 +39,7 @@ def _bar(curve: Float, thick: float, squash: float = 1.0) -> Manifold:
     return solid
 
 
-def _arch(wide: float, high: float, legs: float, power: float = 2.0) -> Float:
+def arch(wide: float, high: float, legs: float, power: float = 2.0) -> Float:
     """(N, 2) an arch over x from -wide to wide, `high` m above its straight legs of `legs` m; foot at y = 0.
 
     power: 2 an ellipse, more is squarer.
@@ -75,7 +75,7 @@ def _padlock(rng: np.random.Generator) -> Bent:
     else:
         body = superquadric((a / 2, b / 2, c / 2), rng.uniform(0.2, 0.9), rng.uniform(0.3, 1.0), 32)
     thick, wide = c * rng.uniform(0.14, 0.3), a * rng.uniform(0.25, 0.4)
-    shackle = _bar(_arch(wide, wide * rng.uniform(0.8, 1.4), b * rng.uniform(0.15, 1.2)), thick)
+    shackle = bar(arch(wide, wide * rng.uniform(0.8, 1.4), b * rng.uniform(0.15, 1.2)), thick)
     return body + shackle.translate((0.0, b * 0.3, 0.0)), 0.5 * b, 1
 
 
@@ -87,25 +87,25 @@ def _clamp(rng: np.random.Generator) -> Bent:
         lift = apart * (
             1.0 - rng.uniform(0.8, 1.6) * (x + 0.5) + rng.uniform(0.0, 1.0) * np.cos(2 * np.pi * x) / 3
         )
-        arm = _bar(np.stack([x * length, lift + thick], axis=1), thick, rng.uniform(1.0, 2.5))
+        arm = bar(np.stack([x * length, lift + thick], axis=1), thick, rng.uniform(1.0, 2.5))
         roll = Manifold.cylinder(4 * thick, 0.5 * apart + thick, -1.0, 28, True)
         return arm + arm.mirror((0.0, 1.0, 0.0)) + roll, -0.15 * length, 0
     wide, high, thick = rng.uniform(0.03, 0.09), rng.uniform(0.03, 0.14), rng.uniform(0.004, 0.01)
-    corner = _arch(high / 2, wide, 0.0, rng.uniform(2.2, 6.0))[:, ::-1] * [-1.0, 1.0]
-    frame = _bar(corner, thick, rng.uniform(0.8, 1.8))
+    corner = arch(high / 2, wide, 0.0, rng.uniform(2.2, 6.0))[:, ::-1] * [-1.0, 1.0]
+    frame = bar(corner, thick, rng.uniform(0.8, 1.8))
     screw = threaded(0.8 * thick, 0.12 * thick, high * rng.uniform(0.7, 1.1), 1.2 * thick, 12)
     screw = screw.rotate((90.0, 0.0, 0.0)).translate((0.0, 0.1 * high, 0.0))
     end = 0.1 * high - (screw.bounding_box()[4] - screw.bounding_box()[1])
     if rng.random() < 0.6:
-        bar = rod(
+        grip = rod(
             np.array([[-1.0, 0, 0], [1.0, 0, 0]]) * wide * rng.uniform(0.2, 0.5), np.full(2, 0.45 * thick), 12
         )
     else:
-        bar = Manifold.cylinder(2 * thick, 2.2 * thick, -1.0, int(rng.choice([4, 6, 24])), True).rotate(
+        grip = Manifold.cylinder(2 * thick, 2.2 * thick, -1.0, int(rng.choice([4, 6, 24])), True).rotate(
             (90.0, 0.0, 0.0)
         )
     foot = Manifold.cylinder(0.8 * thick, 1.5 * thick, -1.0, 24, True).rotate((90.0, 0.0, 0.0))
-    solid = frame + screw + bar.translate((0.0, end, 0.0)) + foot.translate((0.0, 0.1 * high, 0.0))
+    solid = frame + screw + grip.translate((0.0, end, 0.0)) + foot.translate((0.0, 0.1 * high, 0.0))
     solid = solid + foot.translate((0.0, 0.5 * high - thick, 0.0))
     return solid, -0.4 * high, 1
 
@@ -117,7 +117,7 @@ def _hook(rng: np.random.Generator) -> Bent:
     s = np.linspace(0, np.pi, 15)
     curl = np.stack([reach * 0.5 * (1 - np.cos(s)), -drop - reach * 0.5 * np.sin(s)], axis=1)
     line = np.concatenate([[[0.0, 0.5 * drop + thick]], curl, [[reach * 1.05, -drop + up * thick * 2]]])
-    hook = _bar(line, thick, rng.uniform(1.0, 1.8))
+    hook = bar(line, thick, rng.uniform(1.0, 1.8))
     gap = rng.uniform(0.025, 0.06)
     solid = Manifold()
     for i in range(count):
@@ -139,7 +139,7 @@ def _snap_hook(rng: np.random.Generator) -> Bent:
         [np.sign(c) * np.abs(c) ** (2 / power) * wide * pear, np.sign(s) * np.abs(s) ** (2 / power) * high],
         axis=1,
     )
-    solid = _bar(loop, min(thick, 0.3 * wide), rng.uniform(0.6, 1.5))
+    solid = bar(loop, min(thick, 0.3 * wide), rng.uniform(0.6, 1.5))
     if rng.random() < 0.4:
         eye = Manifold.revolve(CrossSection.circle(thick, 12).translate((2.2 * thick, 0.0)), 24)
         solid = solid + eye.translate((0.0, -high - 1.5 * thick, 0.0))
@@ -175,69 +175,6 @@ def _bracket(rng: np.random.Generator) -> Bent:
     return solid.rotate((90.0, 0.0, 0.0)), 1.0, 2
 
 
-def headset(rng: np.random.Generator) -> Design:
-    """An arc with something at both ends, 10-24 cm: headphones, ear muffs, glasses, goggles, hair bands."""
-    if rng.random() < 0.3:
-        return _glasses(rng)
-    wide, high, legs = rng.uniform(0.06, 0.085), rng.uniform(0.06, 0.1), rng.uniform(0.02, 0.06)
-    thick = rng.uniform(0.002, 0.005)
-    band = _bar(_arch(wide, high, legs, rng.uniform(1.8, 2.8)), thick, rng.uniform(1.0, 5.0))
-    if rng.random() < 0.4:  # a padded top
-        pad = _bar(_arch(wide, high, legs, 2.0)[8:-8] * 0.995, thick * 1.8, rng.uniform(1.2, 2.5))
-        band = band + pad
-    radius, deep = rng.uniform(0.022, 0.045), rng.uniform(0.012, 0.04)
-    oval, open_cup = rng.uniform(0.7, 1.0), rng.random() < 0.6
-    cup = superquadric((radius, radius * oval, deep / 2), rng.uniform(0.3, 1.0), rng.uniform(0.7, 1.0), 24)
-    cup = cup.rotate((0.0, 0.0, 90.0))
-    if open_cup:  # a cushion with a hollow, towards the head
-        ring = Manifold.revolve(CrossSection.circle(0.3 * radius, 12).translate((0.72 * radius, 0.0)), 28)
-        cup = cup + ring.scale((oval, 1.0, 0.8)).translate((0.0, 0.0, 0.4 * deep))
-    tilt = rng.uniform(-15, 15)
-    cup = cup.rotate((0.0, 90.0 + tilt, 0.0)).translate((-wide, rng.uniform(-0.4, 0.2) * radius, 0.0))
-    solid = band + cup + cup.mirror((1.0, 0.0, 0.0))
-    symmetry = HALF_TURN
-    if rng.random() < 0.3:  # a microphone
-        reach = rng.uniform(0.05, 0.1)
-        way = np.array([[wide, 0, 0], [wide, -0.4 * reach, 0.5 * reach], [0.75 * wide, -0.6 * reach, reach]])
-        solid, symmetry = solid + rod(way, np.array([0.003, 0.003, 0.006]), 12), MIRROR_ONLY
-    a, b = tx.mottled(rng, tx.color(rng, 0.4, 0.4)), tx.plain(tx.color(rng, 0.5, 0.5))
-    # From the xy plane upright: the arch over z.
-    return Design(solid.rotate((90.0, 0.0, 0.0)), tx.bands(2, [0.6 * radius], [a, b]), symmetry, gloss=0.3)
-
-
-def _glasses(rng: np.random.Generator) -> Design:
-    """Two rims with or without lenses, a bridge and two temples, or one shield of goggles."""
-    half, high, thick = rng.uniform(0.022, 0.031), rng.uniform(0.6, 1.0), rng.uniform(0.0016, 0.004)
-    apart, power = half + rng.uniform(0.004, 0.012), rng.uniform(0.5, 1.0)
-    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    c, s = np.cos(angle), np.sin(angle)
-    edge = half * np.stack([np.sign(c) * np.abs(c) ** power, high * np.sign(s) * np.abs(s) ** power], axis=1)
-    pane = CrossSection([edge.tolist()])
-    inner = pane.offset(-2.2 * thick)
-    solid = Manifold()
-    glazed = rng.random() < 0.6
-    for side in (-1, 1):
-        rim = Manifold.extrude(pane - inner, 2 * thick)
-        if glazed:
-            rim = rim + Manifold.extrude(pane, 0.8 * thick + 0.001)
-        solid = solid + rim.translate((side * apart, 0.0, -thick))
-        reach, down = -rng.uniform(0.09, 0.14), rng.uniform(0.01, 0.03)
-        x = side * (apart + half - 0.5 * thick)
-        temple = np.array(
-            [
-                [x, half * high * 0.3, 0],
-                [x, half * high * 0.3, 0.75 * reach],
-                [x * 0.97, half * high * 0.3 - down, reach],
-            ]
-        )
-        solid = solid + rod(temple, np.full(3, thick), 12)
-    x, y = apart - 0.9 * half, half * high * 0.25
-    bridge = rod(np.array([[-x, y, 0], [x, y, 0]]), np.full(2, 1.2 * thick), 12)
-    dark = tx.plain(tx.color(rng, 0.4, 0.3))
-    frame = [tx.mottled(rng, tx.color(rng)), dark][rng.integers(2)]
-    return Design(largest_body(solid + bridge).rotate((90.0, 0.0, 0.0)), frame, MIRROR_ONLY, gloss=0.5)
-
-
 def brick(rng: np.random.Generator) -> Design:
     """Building bricks of 2-24 cm: with studs, hollow below, bored through, sloped, arched, stacked."""
     unit = float(np.exp(rng.uniform(np.log(0.016), np.log(0.045))))
@@ -267,9 +204,9 @@ def brick(rng: np.random.Generator) -> Design:
         wedge = Manifold.extrude(cut, 2 * size[1]).rotate((90.0, 0.0, 0.0)).translate((0.0, size[1], 0.0))
         solid, symmetry = solid - wedge, MIRROR_ONLY
     elif kind < 0.5 and nx > 2:  # an arch
-        arch = Manifold.cylinder(1.2 * size[1], 0.3 * size[0], -1.0, 40, True).rotate((90.0, 0.0, 0.0))
-        arch = arch.scale((1.0, 1.0, min(1.0, 0.75 * high / (0.3 * size[0]))))
-        solid, symmetry = solid - arch, HALF_TURN
+        vault = Manifold.cylinder(1.2 * size[1], 0.3 * size[0], -1.0, 40, True).rotate((90.0, 0.0, 0.0))
+        vault = vault.scale((1.0, 1.0, min(1.0, 0.75 * high / (0.3 * size[0]))))
+        solid, symmetry = solid - vault, HALF_TURN
     elif kind < 0.75:  # more on top
         z = high
         at: Float = np.zeros(2)

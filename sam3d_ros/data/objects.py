@@ -28,6 +28,7 @@ from sam3d_ros.data import (
     kitchen,
     things,
     tools,
+    wear,
 )
 from sam3d_ros.data import textures as tx
 from sam3d_ros.data.normals import corner_normals
@@ -127,8 +128,10 @@ _FORMS: Mapping[str, Callable[[np.random.Generator], Design]] = {
     "creature": creatures.creature,
     "flyer": creatures.flyer,
     "bent_bar": hardware.bent_bar,
-    "headset": hardware.headset,
+    "headset": wear.headset,
     "brick": hardware.brick,
+    "footwear": wear.footwear,
+    "cushion": wear.cushion,
 }
 DESIGNS = {**_THINGS, **_FORMS}
 CATEGORIES: tuple[str, ...] = tuple(_THINGS)

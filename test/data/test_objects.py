@@ -23,7 +23,7 @@ LONGEST = {
     "pack": (0.05, 0.45), "power_tool": (0.12, 0.28), "hand_tool": (0.11, 0.42), "device": (0.05, 0.32),
     "doll": (0.06, 0.28), "plant": (0.08, 0.36), "carrier": (0.09, 0.32),
     "creature": (0.06, 0.36), "flyer": (0.08, 0.36), "bent_bar": (0.03, 0.36), "headset": (0.1, 0.27),
-    "brick": (0.02, 0.3),
+    "brick": (0.015, 0.3), "footwear": (0.1, 0.38), "cushion": (0.08, 0.36),
 }  # fmt: skip
 
 
