@@ -25,9 +25,11 @@ from sam3d_ros.data import (
     forms,
     gear,
     hardware,
+    implements,
     kitchen,
     things,
     tools,
+    wares,
     wear,
 )
 from sam3d_ros.data import textures as tx
@@ -132,6 +134,11 @@ _FORMS: Mapping[str, Callable[[np.random.Generator], Design]] = {
     "brick": hardware.brick,
     "footwear": wear.footwear,
     "cushion": wear.cushion,
+    "pourer": wares.pourer,
+    "sprayer": wares.sprayer,
+    "lattice": wares.lattice,
+    "broad_head": implements.broad_head,
+    "wedge": implements.wedge,
 }
 DESIGNS = {**_THINGS, **_FORMS}
 CATEGORIES: tuple[str, ...] = tuple(_THINGS)
