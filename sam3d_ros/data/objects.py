@@ -4,7 +4,8 @@
 
 The designs are constructive solid geometry (`containers.py`, `kitchen.py`,
 `things.py`, `belongings.py`, `figures.py`; wider families: `forms.py`, `gear.py`,
-`tools.py`); here they become meshes.
+`tools.py`, `creatures.py`, `hardware.py`, `wear.py`, `wares.py`, `implements.py`); here
+they become meshes.
 """
 
 from __future__ import annotations

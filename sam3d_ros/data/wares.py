@@ -199,7 +199,7 @@ def lattice(rng: np.random.Generator) -> Design:
                 x, z = (i - (columns - 1) / 2) * step, 0.12 * high + (j + 0.5) * rise
                 holes.append(hole.translate((float(x), 0.0, float(z))).rotate((0.0, 0.0, 90.0 * axis)))
     if rng.random() < 0.5:  # the floor too
-        nx, ny = int(rng.integers(2, 7)), int(rng.integers(1, 5))
+        nx, ny = int(rng.integers(2, 7)), int(rng.integers(2, 5))
         hole = _hole(rng, 0.6 * a / (nx + 1), 0.6 * b / (ny + 1), 4 * wall).rotate((90.0, 0.0, 0.0))
         holes += [hole.translate((float(x), float(y), 0.0)) for x in np.linspace(-0.38, 0.38, nx) * a
                   for y in np.linspace(-0.3, 0.3, ny) * b]  # fmt: skip

@@ -34,7 +34,7 @@ def headset(rng: np.random.Generator) -> Design:
         ring = Manifold.revolve(CrossSection.circle(0.3 * radius, 12).translate((0.72 * radius, 0.0)), 28)
         cup = cup + ring.scale((oval, 1.0, 0.8)).translate((0.0, 0.0, 0.4 * deep))
     tilt = rng.uniform(-15, 15)
-    cup = cup.rotate((0.0, 90.0 + tilt, 0.0)).translate((-wide, rng.uniform(-0.4, 0.2) * radius, 0.0))
+    cup = cup.rotate((0.0, 90.0, tilt)).translate((-wide, rng.uniform(-0.4, 0.2) * radius, 0.0))
     solid = band + cup + cup.mirror((1.0, 0.0, 0.0))
     symmetry = HALF_TURN
     if rng.random() < 0.3:  # a microphone
