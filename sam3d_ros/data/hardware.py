@@ -32,9 +32,9 @@ from sam3d_ros.types import Float
 def bar(curve: Float, thick: float, squash: float = 1.0) -> Manifold:
     """A bar of radius `thick` m along a curve (N, 2) in the xy plane, with round ends."""
     flat = np.column_stack([curve, np.zeros(len(curve))])
-    solid = tube(flat, np.full(len(curve), thick), squash, 14)
+    solid = tube(flat, np.full(len(curve), thick), squash, 12)
     for end in (flat[0], flat[-1]):
-        cap = Manifold.sphere(thick, 14).scale((1.0, 1.0, squash))
+        cap = Manifold.sphere(thick, 12).scale((1.0, 1.0, squash))
         solid = solid + cap.translate(tuple(float(x) for x in end))
     return solid
 
@@ -44,7 +44,7 @@ def arch(wide: float, high: float, legs: float, power: float = 2.0) -> Float:
 
     power: 2 an ellipse, more is squarer.
     """
-    angle = np.linspace(np.pi, 0, 25)
+    angle = np.linspace(np.pi, 0, 19)
     c, s = np.cos(angle), np.sin(angle)
     curve = np.stack(
         [np.sign(c) * np.abs(c) ** (2 / power) * wide, np.abs(s) ** (2 / power) * high + legs], axis=1

@@ -50,17 +50,17 @@ def pourer(rng: np.random.Generator) -> Design:
         root = np.array([0.85 * radius, 0.0, high * rng.uniform(0.15, 0.5)])
         tip = np.array([radius + high * rng.uniform(0.25, 0.9), 0.0, high * rng.uniform(0.75, 1.15)])
         bend = 0.5 * (root + tip) + np.array([0.15, 0.0, -0.2]) * rng.uniform(0.0, 1.0) * high
-        t = np.linspace(0, 1, 7)[:, None]
+        t = np.linspace(0, 1, 5)[:, None]
         way = (1 - t) ** 2 * root + 2 * t * (1 - t) * bend + t**2 * tip
         wide = rng.uniform(0.009, 0.02)
-        radii = np.linspace(wide, wide * rng.uniform(0.45, 0.8), 7)
-        spout = rod(way, radii, 14) - cavity
+        radii = np.linspace(wide, wide * rng.uniform(0.45, 0.8), 5)
+        spout = rod(way, radii, 12) - cavity
         end = way[-1] - way[-2]
         beyond = np.concatenate([way[1:], [way[-1] + 3 * end]])
         spout = spout.trim_by_plane(
             tuple(-end / np.linalg.norm(end)), float(-way[-1] @ end / np.linalg.norm(end))
         )
-        solid = solid + spout - rod(beyond, np.maximum(radii - 0.003, 0.002), 12)
+        solid = solid + spout - rod(beyond, np.maximum(radii - 0.003, 0.002), 8)
         if rng.random() < 0.25:  # a rose
             rose = superquadric((0.01, 2.0 * wide, 2.0 * wide), 0.4, 1.0, 24)
             solid = solid + rose.rotate((0.0, -30.0, 0.0)).translate(tuple(float(x) for x in way[-1]))
@@ -102,7 +102,7 @@ def pourer(rng: np.random.Generator) -> Design:
         solid = solid.simplify(1e-4).refine_to_length(max(0.012, 0.16 * high))
     if lip or squash < 1:
         solid = solid.warp_batch(pull)
-    solid = largest_body(solid)
+    solid = largest_body(solid.simplify(1e-4))
     levels = sorted(float(z) for z in rng.uniform(0.1, 1.0, 2) * high)
     texture = tx.bands(
         2, levels, [tx.any_texture(rng, high), tx.any_texture(rng, high), tx.mottled(rng, tx.color(rng))]

@@ -24,7 +24,7 @@ def headset(rng: np.random.Generator) -> Design:
     thick = rng.uniform(0.002, 0.005)
     band = bar(arch(wide, high, legs, rng.uniform(1.8, 2.8)), thick, rng.uniform(1.0, 5.0))
     if rng.random() < 0.4:  # a padded top
-        pad = bar(arch(wide, high, legs, 2.0)[8:-8] * 0.995, thick * 1.8, rng.uniform(1.2, 2.5))
+        pad = bar(arch(wide, high, legs, 2.0)[6:-6] * 0.995, thick * 1.8, rng.uniform(1.2, 2.5))
         band = band + pad
     radius, deep = rng.uniform(0.022, 0.045), rng.uniform(0.012, 0.04)
     oval, open_cup = rng.uniform(0.7, 1.0), rng.random() < 0.6

@@ -107,7 +107,7 @@ def test_holes_are_where_the_thing_has_them():
 def test_forms_have_the_holes_that_make_them():
     """Through a lattice's walls; in a soft animal only where two limbs meet by chance."""
     assert min(genus("lattice", s) for s in range(6)) > 5
-    assert max(genus("creature", s) for s in range(6)) < 4
+    assert [genus("creature", s) for s in range(6)].count(0) >= 4
 
 
 @pytest.mark.parametrize("softness", [0.002, 0.006])
