@@ -22,6 +22,7 @@ from sam3d_ros.data.solids import (
     rod,
     rounded_box,
     superquadric,
+    to_fit,
     turn_about_z,
 )
 from sam3d_ros.types import Float
@@ -103,6 +104,7 @@ def pourer(rng: np.random.Generator) -> Design:
     if lip or squash < 1:
         solid = solid.warp_batch(pull)
     solid = largest_body(solid.simplify(1e-4))
+    solid = solid.scale((to_fit(solid, 0.07, 0.3),) * 3)
     levels = sorted(float(z) for z in rng.uniform(0.1, 1.0, 2) * high)
     texture = tx.bands(
         2, levels, [tx.any_texture(rng, high), tx.any_texture(rng, high), tx.mottled(rng, tx.color(rng))]

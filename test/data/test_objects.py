@@ -23,9 +23,9 @@ LONGEST = {
     "ring": (0.03, 0.17), "fruit": (0.04, 0.26), "pouch": (0.07, 0.26), "squeeze_tube": (0.08, 0.21),
     "pack": (0.05, 0.45), "power_tool": (0.12, 0.28), "hand_tool": (0.11, 0.42), "device": (0.05, 0.32),
     "doll": (0.06, 0.28), "plant": (0.08, 0.36), "carrier": (0.09, 0.32),
-    "creature": (0.06, 0.36), "flyer": (0.08, 0.36), "bent_bar": (0.03, 0.36), "headset": (0.1, 0.27),
+    "creature": (0.06, 0.33), "flyer": (0.08, 0.33), "bent_bar": (0.03, 0.27), "headset": (0.1, 0.27),
     "brick": (0.015, 0.3), "footwear": (0.1, 0.38), "cushion": (0.08, 0.36),
-    "pourer": (0.06, 0.42), "sprayer": (0.09, 0.33), "lattice": (0.05, 0.36), "broad_head": (0.06, 0.34),
+    "pourer": (0.06, 0.32), "sprayer": (0.09, 0.33), "lattice": (0.05, 0.36), "broad_head": (0.06, 0.34),
     "wedge": (0.04, 0.27),
 }  # fmt: skip
 
