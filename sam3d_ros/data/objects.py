@@ -4,7 +4,8 @@
 
 The designs are constructive solid geometry (`containers.py`, `kitchen.py`,
 `things.py`, `belongings.py`, `figures.py`; wider families: `forms.py`, `gear.py`,
-`tools.py`); here they become meshes.
+`tools.py`, `creatures.py`, `hardware.py`, `wear.py`, `wares.py`, `implements.py`); here
+they become meshes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,21 @@ import numpy as np
 from manifold3d import Error, Manifold  # type: ignore[import-not-found]
 from manifold3d import Mesh as ManifoldMesh
 
-from sam3d_ros.data import belongings, containers, figures, forms, gear, kitchen, things, tools
+from sam3d_ros.data import (
+    belongings,
+    containers,
+    creatures,
+    figures,
+    forms,
+    gear,
+    hardware,
+    implements,
+    kitchen,
+    things,
+    tools,
+    wares,
+    wear,
+)
 from sam3d_ros.data import textures as tx
 from sam3d_ros.data.normals import corner_normals
 from sam3d_ros.data.solids import Design, Symmetry
@@ -113,6 +128,18 @@ _FORMS: Mapping[str, Callable[[np.random.Generator], Design]] = {
     "doll": gear.doll,
     "plant": gear.plant,
     "carrier": gear.carrier,
+    "creature": creatures.creature,
+    "flyer": creatures.flyer,
+    "bent_bar": hardware.bent_bar,
+    "headset": wear.headset,
+    "brick": hardware.brick,
+    "footwear": wear.footwear,
+    "cushion": wear.cushion,
+    "pourer": wares.pourer,
+    "sprayer": wares.sprayer,
+    "lattice": wares.lattice,
+    "broad_head": implements.broad_head,
+    "wedge": implements.wedge,
 }
 DESIGNS = {**_THINGS, **_FORMS}
 CATEGORIES: tuple[str, ...] = tuple(_THINGS)

@@ -161,3 +161,10 @@ def largest_body(solid: Manifold) -> Manifold:
     """The largest of the bodies that a solid falls into."""
     parts = solid.decompose()
     return max(parts, key=lambda part: part.volume()) if len(parts) > 1 else solid
+
+
+def to_fit(solid: Manifold, least: float, most: float) -> float:
+    """The factor that brings the longest side of a solid between two lengths in m; 1 where it lies there."""
+    box = np.array(solid.bounding_box())
+    longest = float((box[3:] - box[:3]).max())
+    return float(np.clip(longest, least, most)) / longest

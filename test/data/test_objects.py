@@ -4,6 +4,7 @@ import pytest
 import trimesh
 from scipy.spatial import cKDTree
 
+from sam3d_ros.data.blobs import ball, limb, melted, mirrored
 from sam3d_ros.data.objects import CATEGORIES, DESIGNS, FORMS, TABLETOP, make_object
 from sam3d_ros.types import InputError
 
@@ -22,6 +23,10 @@ LONGEST = {
     "ring": (0.03, 0.17), "fruit": (0.04, 0.26), "pouch": (0.07, 0.26), "squeeze_tube": (0.08, 0.21),
     "pack": (0.05, 0.45), "power_tool": (0.12, 0.28), "hand_tool": (0.11, 0.42), "device": (0.05, 0.32),
     "doll": (0.06, 0.28), "plant": (0.08, 0.36), "carrier": (0.09, 0.32),
+    "creature": (0.06, 0.33), "flyer": (0.08, 0.33), "bent_bar": (0.03, 0.27), "headset": (0.1, 0.27),
+    "brick": (0.015, 0.3), "footwear": (0.1, 0.38), "cushion": (0.08, 0.36),
+    "pourer": (0.06, 0.32), "sprayer": (0.09, 0.33), "lattice": (0.05, 0.36), "broad_head": (0.06, 0.34),
+    "wedge": (0.04, 0.27),
 }  # fmt: skip
 
 
@@ -52,8 +57,14 @@ def test_same_rng_same_object_other_rng_other_object(category):
     assert first.vertices.shape != other.vertices.shape or not np.allclose(first.vertices, other.vertices)
 
 
-SEEDS = [*((c, 1) for c in DESIGNS), *(("turned_form", seed) for seed in range(2, 14))]
-"""Forms have none, one or two handles, and are round or oval."""
+OF_MANY_KINDS = ("brick", "headset", "lattice")
+SEEDS = [
+    *((c, 1) for c in DESIGNS),
+    *(("turned_form", seed) for seed in range(2, 14)),
+    *((c, seed) for c in OF_MANY_KINDS for seed in range(2, 8)),
+]
+"""Forms have none, one or two handles, and are round or oval; bricks are square or not, headsets with a microphone
+or not, lattices round or not."""
 
 
 @pytest.mark.parametrize(("category", "seed"), SEEDS)
@@ -91,6 +102,34 @@ def test_holes_are_where_the_thing_has_them():
     assert [genus(c, 2) for c in ("scissors", "bolt", "stone", "book")] == [2, 0, 0, 0]
     assert {genus("pot", s) for s in range(6)} == {2}
     assert genus("basket", 0) > 10
+
+
+def test_forms_have_the_holes_that_make_them():
+    """Through a lattice's walls; in a soft animal only where two limbs meet by chance."""
+    assert min(genus("lattice", s) for s in range(6)) > 5
+    assert [genus("creature", s) for s in range(6)].count(0) >= 4
+
+
+@pytest.mark.parametrize("softness", [0.002, 0.006])
+def test_blobs_melt_into_one_body_larger_than_they_were(softness):
+    """Two balls that overlap: the volume of their union, and what the softness adds around the seam."""
+    a, b = np.array([0.0, 0.0, 0.0]), np.array([0.03, 0.0, 0.0])
+    solid = melted([ball(a, [0.02, 0.02, 0.02]), ball(b, [0.02, 0.02, 0.02])], softness)
+    union = manifold3d.Manifold.sphere(0.02, 64) + manifold3d.Manifold.sphere(0.02, 64).translate(tuple(b))
+    assert len(solid.decompose()) == 1
+    assert solid.genus() == 0
+    assert union.volume() < solid.volume() < (1.05 + 50 * softness) * union.volume()
+    # Away from the seam the surface stays where the ball's was.
+    assert solid.bounding_box()[0] == pytest.approx(-0.02, abs=0.0005)
+
+
+def test_mirrored_blobs_are_the_other_side():
+    way = np.array([[0.0, 0.01, 0.0], [0.02, 0.03, 0.01]])
+    (blob,) = limb(way, [0.004, 0.006])
+    (other,) = mirrored([blob])
+    np.testing.assert_allclose(other.end, [0.02, -0.03, 0.01])
+    np.testing.assert_allclose(blob.box()[0], [-0.006, 0.004, -0.006])
+    assert other.radii == blob.radii
 
 
 def test_scenes_keep_their_objects_as_categories_are_added():
