@@ -87,4 +87,4 @@ class CompactTextureConfig:
 NANO = CompactGeometryConfig()
 NANO_TEXTURE = CompactTextureConfig()
 COMPACT = CompactGeometryConfig(widths=(32, 96, 192), blocks=(2, 8), depth=6, heads=6)
-COMPACT_TEXTURE = CompactTextureConfig(widths=(64, 96, 192), heads=6)
+COMPACT_TEXTURE = NANO_TEXTURE
