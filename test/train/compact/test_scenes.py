@@ -25,6 +25,7 @@ from sam3d_ros.data.sources.random_urdfs import CATEGORY
 from sam3d_ros.data.sources.source import Procedural
 from sam3d_ros.model.compact.config import NANO, NANO_TEXTURE
 from sam3d_ros.perception.frames import apply, inverse
+from sam3d_ros.train.compact import data_command
 from sam3d_ros.train.compact.data_command import training_sources
 from sam3d_ros.train.compact.fine import NEAR
 from sam3d_ros.train.compact.kinds import kind, kinds_of
@@ -118,6 +119,18 @@ def test_what_cannot_be_filled_is_said(
     assert dispatch(["train-data", str(tmp_path / "new"), *arguments]) == 1
     assert answer in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_disk_that_fills_up_ends_the_work_before_it_is_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scene at hand is kept, and the next call goes on after it."""
+    command = ["train-data", str(tmp_path), "--first", "34", "--stop", "36"]
+    monkeypatch.setattr(data_command, "LEAST_FREE", 1 << 62)
+    for left in ("000034", "000035"):
+        assert dispatch(command) == 1
+        assert f"the disk of {tmp_path} has" in capsys.readouterr().err
+        assert sorted(p.stem for p in (tmp_path / "scenes").iterdir())[-1] == left
 
 
 def test_no_held_out_object_is_trained_on(tmp_path: Path) -> None:
