@@ -1,7 +1,9 @@
-"""Hollows that nobody saw into: believed only where the answers agree on them.
+"""Hollows that nobody saw into: believed only where the answers agree on them, and where things are like that.
 
 A can from above and a cup upside down look alike, and the model may take the one for the other. What the camera saw
 through is hollow whatever else is true; a closed front without a doubt about what is behind it is taken for a solid.
+Bowls, plates and cups for stacking are wider at the mouth: what is as wide at its top as at its base is closed far more
+often than it stands upside down, whatever the model says.
 """
 
 from __future__ import annotations
@@ -18,6 +20,12 @@ SEEN = 0.05
 """Share of a hollow's cells that the camera saw through, from which on it was seen into."""
 AGREED = 0.05
 """Mean difference of two answers in a hollow, in units of the truncation, below which they agree on it."""
+MOUTH = 0.4
+"""Share of a solid's base, from which on a hollow there opens downwards."""
+TAPERED = 0.72
+"""Area of the top over that of the base, up to which a thing may stand upside down."""
+NEAR_END = 0.15
+"""Share of the height from base and top at which these areas are taken."""
 FILLED = 0.3
 """Distance in a filled hollow, in units of the truncation: clearly inside."""
 ON_PLANE = 1e-3
@@ -50,12 +58,28 @@ def doubtful(distance: Float, level: float, clearance: Float) -> Bool:
     for i in large:
         part = parts == i
         agreed = len(distance) > 1 and apart[part].mean() < AGREED
-        if not agreed and through[part].mean() < SEEN:
+        believed = agreed and (_tapered(hull) or not _opens_downwards(part, empty, hull))
+        if not believed and through[part].mean() < SEEN:
             found |= part
     if not found.any():
         return nothing
     grown: Bool = ndimage.binary_dilation(found, iterations=RIM + 1) & empty & ~through
     return grown
+
+
+def _tapered(hull: Bool) -> bool:
+    """Whether a hull (X, Y, Z), z up, is narrower above than below."""
+    areas = hull.sum(axis=(0, 1))
+    levels = np.flatnonzero(areas)
+    low, high = (levels[round(share * (len(levels) - 1))] for share in (NEAR_END, 1 - NEAR_END))
+    return bool(areas[high] <= TAPERED * areas[low])
+
+
+def _opens_downwards(part: Bool, empty: Bool, hull: Bool) -> bool:
+    """Whether a hollow, one of the parts of what is empty in a hull, is the mouth of something upside down."""
+    lowest = int(np.flatnonzero(hull.any(axis=(0, 1)))[0]) + RIM
+    base = np.s_[:, :, lowest : lowest + 2]
+    return bool(part[base].any() and empty[base].sum() >= MOUTH * hull[base].sum())
 
 
 def fill(distance: Float, cells: Bool) -> Float:

@@ -45,16 +45,27 @@ def solid(grid: Grid, seen: Evidence) -> np.ndarray:
     return ((points >= low) & (points <= high)).all(axis=1).reshape(grid.shape)
 
 
-def shell(grid: Grid, seen: Evidence, wall: int = 3, open_top: bool = False) -> np.ndarray:
-    """The same upside down: walls and a roof, nothing inside and no floor; or upright, without a roof."""
-    whole = solid(grid, seen)
-    cells = np.argwhere(whole)
+def shell(
+    grid: Grid, seen: Evidence, mouth: str = "below", wall: int = 3, narrower: float = 0.0
+) -> np.ndarray:
+    """The same with walls and nothing inside, open below (upside down), above or behind (on its side). narrower: by
+    what share of its width the top is narrower than the base."""
+    cells = np.argwhere(solid(grid, seen))
     low, high = cells.min(axis=0), cells.max(axis=0) + 1
-    inner = whole.copy()
-    inner[:] = False
-    bottom, top = (low[2] + wall, high[2]) if open_top else (low[2], high[2] - wall)
-    inner[low[0] + wall : high[0] - wall, low[1] + wall : high[1] - wall, bottom:top] = True
-    return whole & ~inner
+    index = np.moveaxis(np.indices(grid.shape), 0, -1)
+    inset = narrower / 2 * (high - low) * (index[..., 2:] - low[2]) / (high[2] - low[2]) * [1, 1, 0]
+
+    def within(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+        return ((index >= first + inset.round()) & (index < last - inset.round())).all(axis=-1)
+
+    bottom, top = low + wall, high - wall
+    if mouth == "below":
+        bottom[2] = low[2]
+    elif mouth == "above":
+        top[2] = high[2]
+    else:
+        top[0] = high[0]
+    return within(low, high) & ~within(bottom, top)
 
 
 def answers(inside: np.ndarray, apart: float = 0.0) -> np.ndarray:
@@ -64,7 +75,7 @@ def answers(inside: np.ndarray, apart: float = 0.0) -> np.ndarray:
 
 
 def test_a_hollow_without_a_witness_needs_agreement(grid: Grid, seen: Evidence) -> None:
-    cup, whole = shell(grid, seen), solid(grid, seen)
+    cup, whole = shell(grid, seen, "behind"), solid(grid, seen)
     for apart, believed in ((0.5 * AGREED, True), (2 * AGREED, False)):
         cells = doubtful(answers(cup, apart), 0.0, clearance(grid, seen))
         assert cells.any() != believed
@@ -75,11 +86,19 @@ def test_a_hollow_without_a_witness_needs_agreement(grid: Grid, seen: Evidence) 
     assert doubtful(answers(cup)[:1], 0.0, clearance(grid, seen)).any()
 
 
+def test_upside_down_stands_what_is_wider_at_its_mouth(grid: Grid, seen: Evidence) -> None:
+    """With straight walls it is a can, however sure the answers are."""
+    for narrower, believed in ((0.3, True), (0.0, False)):
+        cup = shell(grid, seen, narrower=narrower)
+        assert doubtful(answers(cup), 0.0, clearance(grid, seen)).any() != believed
+        assert doubtful(answers(cup, 2 * AGREED), 0.0, clearance(grid, seen)).any()
+
+
 def test_what_was_seen_into_stays_hollow(grid: Grid, seen: Evidence) -> None:
     """The same camera, had it looked through the roof: the depth of the floor instead."""
     depth = np.where(seen.mask, seen.depth + np.float32(0.5), seen.depth)
     through = Evidence(seen.view, seen.frame, seen.points, depth, seen.mask, seen.gap, seen.x0, seen.y0)
-    cup = shell(grid, seen, open_top=True)
+    cup = shell(grid, seen, "above")
     assert not doubtful(answers(cup, 2 * AGREED), 0.0, clearance(grid, through)).any()
 
 
