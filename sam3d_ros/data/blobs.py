@@ -10,7 +10,7 @@ import numpy as np
 from manifold3d import Manifold, Mesh  # type: ignore[import-not-found]
 from skimage.measure import marching_cubes
 
-from sam3d_ros.types import Float
+from sam3d_ros.types import Float, Int
 
 CELLS = 38
 """Along the longest side: 4 mm in a thing of 15 cm, between which the surface is interpolated."""
@@ -68,31 +68,37 @@ def melted(blobs: Sequence[Blob], softness: float) -> Manifold:
         first = np.clip(np.floor((near - low - 5 * softness) / cell).astype(int), 0, count)
         last = np.clip(np.ceil((far - low + 5 * softness) / cell).astype(int) + 1, 0, count)
         axes = [(low[i] + cell * np.arange(first[i], last[i])).astype(np.float32) for i in range(3)]
-        squash = np.asarray(blob.squash, np.float32)
-        way = ((blob.end - blob.start) / squash).astype(np.float32)
-        x, y, z = np.meshgrid(
-            *[(axis - s) / q for axis, s, q in zip(axes, blob.start, squash, strict=True)],
-            indexing="ij", sparse=True, copy=False,
-        )  # fmt: skip
-        length2 = float(way @ way)
-        t = np.clip((x * way[0] + y * way[1] + z * way[2]) / length2, 0, 1) if length2 > 0 else np.float32(0)
-        distance = np.sqrt((x - t * way[0]) ** 2 + (y - t * way[1]) ** 2 + (z - t * way[2]) ** 2)
-        distance -= blob.radii[0] + t * (blob.radii[1] - blob.radii[0])
         part = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-        # In the squashed space the distance is too short along wide axes: the mean makes up for half of it.
-        total[part] += np.exp(np.clip(-distance * float(squash.mean()) / softness, -14, 14))
+        total[part] += np.exp(np.clip(-_distance(blob, axes) / softness, -14, 14))
     depth = np.log(total)
-    depth[np.abs(depth) < 1e-4] = (
-        1e-4  # no vertex on a grid point: triangles without an area would open the mesh
-    )
+    # No vertex on a grid point: triangles without an area would open the mesh.
+    depth[np.abs(depth) < 1e-4] = 1e-4
     vertices, faces, _, _ = marching_cubes(depth, 0.0)  # type: ignore[no-untyped-call]
-    mesh = Mesh((low + cell * vertices).astype(np.float32), np.ascontiguousarray(faces, np.uint32))
-    mesh.merge()
-    solid = Manifold(mesh)
-    if solid.volume() < 0:
-        mesh = Mesh(
-            (low + cell * vertices).astype(np.float32), np.ascontiguousarray(faces[:, ::-1], np.uint32)
-        )
+    return _outside_out(low + cell * vertices, faces).simplify(0.12 * cell)
+
+
+def _distance(blob: Blob, axes: Sequence[Float]) -> Float:
+    """About the distance in m from a blob's surface, negative inside, at the grid points of three axes in m."""
+    squash = np.asarray(blob.squash, np.float32)
+    way = ((blob.end - blob.start) / squash).astype(np.float32)
+    from_start = [(axis - s) / q for axis, s, q in zip(axes, blob.start, squash, strict=True)]
+    x, y, z = np.meshgrid(*from_start, indexing="ij", sparse=True, copy=False)
+    length2 = float(way @ way)
+    t = np.clip((x * way[0] + y * way[1] + z * way[2]) / length2, 0, 1) if length2 > 0 else np.float32(0)
+    distance = np.sqrt((x - t * way[0]) ** 2 + (y - t * way[1]) ** 2 + (z - t * way[2]) ** 2)
+    distance -= blob.radii[0] + t * (blob.radii[1] - blob.radii[0])
+    # In the squashed space the distance is too short along wide axes: the mean makes up for half of it.
+    scaled: Float = distance * float(squash.mean())
+    return scaled
+
+
+def _outside_out(vertices: Float, faces: Int) -> Manifold:
+    """The solid of a closed mesh, vertices (V, 3) in m and faces (F, 3), whichever way its faces are wound."""
+    solid = Manifold()
+    for wound in (faces, faces[:, ::-1]):
+        mesh = Mesh(vertices.astype(np.float32), np.ascontiguousarray(wound, np.uint32))
         mesh.merge()
         solid = Manifold(mesh)
-    return solid.simplify(0.12 * cell)
+        if solid.volume() >= 0:
+            break
+    return solid

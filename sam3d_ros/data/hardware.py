@@ -17,9 +17,12 @@ from sam3d_ros.data.solids import (
     UNKNOWN,
     Design,
     Symmetry,
+    axle,
     largest_body,
+    log_uniform,
     rod,
     rounded_box,
+    superellipse,
     superquadric,
     threaded,
     to_fit,
@@ -44,11 +47,7 @@ def arch(wide: float, high: float, legs: float, power: float = 2.0) -> Float:
 
     power: 2 an ellipse, more is squarer.
     """
-    angle = np.linspace(np.pi, 0, 19)
-    c, s = np.cos(angle), np.sin(angle)
-    curve = np.stack(
-        [np.sign(c) * np.abs(c) ** (2 / power) * wide, np.abs(s) ** (2 / power) * high + legs], axis=1
-    )
+    curve = superellipse(np.linspace(np.pi, 0, 19), 2 / power) * [wide, high] + [0.0, legs]
     return np.concatenate([[[-wide, 0.0]], curve, [[wide, 0.0]]]) if legs > 0 else curve
 
 
@@ -80,32 +79,39 @@ def _padlock(rng: np.random.Generator) -> Bent:
 
 
 def _clamp(rng: np.random.Generator) -> Bent:
-    """A frame of C shape and a screw with a bar or a knob, vices too; or two arms under a spring."""
-    if rng.random() < 0.3:
-        length, apart, thick = rng.uniform(0.06, 0.16), rng.uniform(0.01, 0.03), rng.uniform(0.004, 0.009)
-        x = np.linspace(-0.5, 0.5, 13)
-        lift = apart * (
-            1.0 - rng.uniform(0.8, 1.6) * (x + 0.5) + rng.uniform(0.0, 1.0) * np.cos(2 * np.pi * x) / 3
-        )
-        arm = bar(np.stack([x * length, lift + thick], axis=1), thick, rng.uniform(1.0, 2.5))
-        roll = Manifold.cylinder(4 * thick, 0.5 * apart + thick, -1.0, 28, True)
-        return arm + arm.mirror((0.0, 1.0, 0.0)) + roll, -0.15 * length, 0
+    """What squeezes: by a spring or by a screw."""
+    return _spring_clamp(rng) if rng.random() < 0.3 else _screw_clamp(rng)
+
+
+def _spring_clamp(rng: np.random.Generator) -> Bent:
+    """Two arms that cross or nearly touch, around a roll for the spring."""
+    length, apart, thick = rng.uniform(0.06, 0.16), rng.uniform(0.01, 0.03), rng.uniform(0.004, 0.009)
+    x = np.linspace(-0.5, 0.5, 13)
+    closing = rng.uniform(0.8, 1.6) * (x + 0.5)
+    curved = rng.uniform(0.0, 1.0) * np.cos(2 * np.pi * x) / 3
+    lift = apart * (1.0 - closing + curved)
+    arm = bar(np.stack([x * length, lift + thick], axis=1), thick, rng.uniform(1.0, 2.5))
+    roll = Manifold.cylinder(4 * thick, 0.5 * apart + thick, -1.0, 28, True)
+    return arm + arm.mirror((0.0, 1.0, 0.0)) + roll, -0.15 * length, 0
+
+
+def _screw_clamp(rng: np.random.Generator) -> Bent:
+    """A frame of C shape and a screw with a bar or a knob, vices too."""
     wide, high, thick = rng.uniform(0.03, 0.09), rng.uniform(0.03, 0.14), rng.uniform(0.004, 0.01)
     corner = arch(high / 2, wide, 0.0, rng.uniform(2.2, 6.0))[:, ::-1] * [-1.0, 1.0]
     frame = bar(corner, thick, rng.uniform(0.8, 1.8))
     screw = threaded(0.8 * thick, 0.12 * thick, high * rng.uniform(0.7, 1.1), 1.2 * thick, 12)
-    screw = screw.rotate((90.0, 0.0, 0.0)).translate((0.0, 0.1 * high, 0.0))
-    end = 0.1 * high - (screw.bounding_box()[4] - screw.bounding_box()[1])
+    top = 0.1 * high
+    screw = screw.rotate((90.0, 0.0, 0.0)).translate((0.0, top, 0.0))
+    bottom = top - (screw.bounding_box()[4] - screw.bounding_box()[1])
     if rng.random() < 0.6:
-        grip = rod(
-            np.array([[-1.0, 0, 0], [1.0, 0, 0]]) * wide * rng.uniform(0.2, 0.5), np.full(2, 0.45 * thick), 12
-        )
+        way = np.array([[-1.0, 0, 0], [1.0, 0, 0]]) * wide * rng.uniform(0.2, 0.5)
+        grip = rod(way, np.full(2, 0.45 * thick), 12)
     else:
-        grip = Manifold.cylinder(2 * thick, 2.2 * thick, -1.0, int(rng.choice([4, 6, 24])), True).rotate(
-            (90.0, 0.0, 0.0)
-        )
+        knob = Manifold.cylinder(2 * thick, 2.2 * thick, -1.0, int(rng.choice([4, 6, 24])), True)
+        grip = knob.rotate((90.0, 0.0, 0.0))
     foot = Manifold.cylinder(0.8 * thick, 1.5 * thick, -1.0, 24, True).rotate((90.0, 0.0, 0.0))
-    solid = frame + screw + grip.translate((0.0, end, 0.0)) + foot.translate((0.0, 0.1 * high, 0.0))
+    solid = frame + screw + grip.translate((0.0, bottom, 0.0)) + foot.translate((0.0, top, 0.0))
     solid = solid + foot.translate((0.0, 0.5 * high - thick, 0.0))
     return solid, -0.4 * high, 1
 
@@ -132,13 +138,8 @@ def _snap_hook(rng: np.random.Generator) -> Bent:
     wide, high, thick = rng.uniform(0.018, 0.05), rng.uniform(0.025, 0.08), rng.uniform(0.0035, 0.009)
     gap = rng.choice([0.0, rng.uniform(0.1, 1.5)])
     angle = np.linspace(0.02 + gap / 2, 2 * np.pi - 0.02 - gap / 2, 48)
-    power = rng.uniform(1.8, 4.0)
-    c, s = np.cos(angle), np.sin(angle)
-    pear = 1 + rng.uniform(0.0, 0.35) * s
-    loop = np.stack(
-        [np.sign(c) * np.abs(c) ** (2 / power) * wide * pear, np.sign(s) * np.abs(s) ** (2 / power) * high],
-        axis=1,
-    )
+    loop = superellipse(angle, 2 / rng.uniform(1.8, 4.0)) * [wide, high]
+    loop[:, 0] *= 1 + rng.uniform(0.0, 0.35) * np.sin(angle)  # broader above: a pear
     solid = bar(loop, min(thick, 0.3 * wide), rng.uniform(0.6, 1.5))
     if rng.random() < 0.4:
         eye = Manifold.revolve(CrossSection.circle(thick, 12).translate((2.2 * thick, 0.0)), 24)
@@ -150,34 +151,29 @@ def _bracket(rng: np.random.Generator) -> Bent:
     """A strip or a bar bent three to six times, with holes in it: brackets, stands, hangers, handles."""
     bends, thick = int(rng.integers(2, 7)), rng.uniform(0.002, 0.006)
     wide, symmetric = rng.uniform(1.5, 12.0) * thick, rng.random() < 0.5
-    headings = (
-        np.cumsum(rng.choice([-90.0, 90.0, 45.0, -45.0, rng.uniform(-120, 120)], bends + 1)) * np.pi / 180
-    )
-    steps = rng.uniform(0.02, 0.06, bends + 1)[:, None] * np.stack(
-        [np.cos(headings), np.sin(headings)], axis=1
-    )
+    turns = rng.choice([-90.0, 90.0, 45.0, -45.0, rng.uniform(-120, 120)], bends + 1)
+    headings = np.cumsum(turns) * np.pi / 180
+    lengths = rng.uniform(0.02, 0.06, bends + 1)[:, None]
+    steps = lengths * np.stack([np.cos(headings), np.sin(headings)], axis=1)
     line = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
     if symmetric:
         line[:, 0] -= line[0, 0]
         line = np.concatenate([line[:0:-1] * [-1.0, 1.0], line])
+    post = Manifold.cylinder(2 * wide, thick, -1.0, 14, True)
     solid = Manifold()
     for a, b in pairwise(line):
-        ends = [
-            Manifold.cylinder(2 * wide, thick, -1.0, 14, True).translate((float(p[0]), float(p[1]), 0.0))
-            for p in (a, b)
-        ]
-        piece = Manifold.batch_hull(ends)
+        piece = Manifold.batch_hull([post.translate((float(x), float(y), 0.0)) for x, y in (a, b)])
         if wide > 2.5 * thick and rng.random() < 0.4:
-            bore = Manifold.cylinder(6 * thick, 0.45 * wide, -1.0, 16, True).rotate((90.0, 0.0, 0.0))
             turn = float(np.degrees(np.arctan2(b[1] - a[1], b[0] - a[0])))
-            piece = piece - bore.rotate((0.0, 0.0, turn)).translate((*((a + b) / 2).tolist(), 0.0))
+            bore = axle(6 * thick, 0.45 * wide, 16).rotate((0.0, 0.0, turn))
+            piece = piece - bore.translate((*((a + b) / 2).tolist(), 0.0))
         solid = solid + piece
     return solid.rotate((90.0, 0.0, 0.0)), 1.0, 2
 
 
 def brick(rng: np.random.Generator) -> Design:
     """Building bricks of 2-24 cm: with studs, hollow below, bored through, sloped, arched, stacked."""
-    unit = float(np.exp(rng.uniform(np.log(0.016), np.log(0.045))))
+    unit = log_uniform(rng, 0.016, 0.045)
     longest = max(1, int(0.24 / unit))
     nx, ny = min(int(rng.integers(1, 9)), longest), min(int(rng.integers(1, 5)), longest)
     high = float(rng.choice([0.4, 1.2, 1.2, 0.6, 2.0]) * rng.uniform(0.8, 1.2)) * unit
@@ -189,35 +185,14 @@ def brick(rng: np.random.Generator) -> Design:
     if nx == ny:
         symmetry = Symmetry(tuple(turn_about_z(i / 4) for i in range(1, 4)))
     kind = rng.random()
-    if kind < 0.25:  # bored through, from side to side
-        bore = Manifold.cylinder(1.2 * size[1], min(0.32 * unit, 0.36 * high), -1.0, 20, True).rotate(
-            (90.0, 0.0, 0.0)
-        )
-        for x in np.arange(nx) - (nx - 1) / 2:
-            solid = solid - bore.translate((float(x) * unit, 0.0, high / 2))
-        symmetry = HALF_TURN
-    elif kind < 0.4 and nx > 1:  # a slope
-        foot, lip = 0.5 * size[0] * rng.uniform(0.0, 0.5), rng.uniform(0.15, 0.4) * high
-        cut = CrossSection(
-            [[(foot, high), (size[0] * 0.51, lip), (size[0] * 0.51, 2 * high), (foot, 2 * high)]]
-        )
-        wedge = Manifold.extrude(cut, 2 * size[1]).rotate((90.0, 0.0, 0.0)).translate((0.0, size[1], 0.0))
-        solid, symmetry = solid - wedge, MIRROR_ONLY
-    elif kind < 0.5 and nx > 2:  # an arch
-        vault = Manifold.cylinder(1.2 * size[1], 0.3 * size[0], -1.0, 40, True).rotate((90.0, 0.0, 0.0))
-        vault = vault.scale((1.0, 1.0, min(1.0, 0.75 * high / (0.3 * size[0]))))
-        solid, symmetry = solid - vault, HALF_TURN
-    elif kind < 0.75:  # more on top
-        z = high
-        at: Float = np.zeros(2)
-        for _ in range(int(rng.integers(1, 4))):
-            mx, my = int(rng.integers(1, nx + 1)), int(rng.integers(1, ny + 1))
-            step: Float = unit * rng.integers([-nx + 1, -ny + 1], [nx, ny]) / 2
-            at = np.clip(at + step, -size[:2] / 2, size[:2] / 2)
-            more = float(rng.choice([0.5, 1.2])) * unit
-            solid = solid + _one_brick(rng, unit, mx, my, more, studs).translate((*at.tolist(), z - 0.0005))
-            z += more
-        symmetry = UNKNOWN
+    if kind < 0.25:
+        solid, symmetry = _bored(solid, unit, nx, size), HALF_TURN
+    elif kind < 0.4 and nx > 1:
+        solid, symmetry = _sloped(rng, solid, size), MIRROR_ONLY
+    elif kind < 0.5 and nx > 2:
+        solid, symmetry = _arched(solid, size), HALF_TURN
+    elif kind < 0.75:
+        solid, symmetry = _stacked(rng, solid, unit, nx, ny, high, studs), UNKNOWN
     paints = [tx.plain(tx.color(rng, 0.85, 0.8)) for _ in range(3)]
     texture = tx.bands(2, [high + 0.0005, high * 2], paints) if kind >= 0.5 else paints[0]
     if rng.random() < 0.2:
@@ -225,8 +200,53 @@ def brick(rng: np.random.Generator) -> Design:
     return Design(largest_body(solid), texture, symmetry, gloss=0.4)
 
 
+def _centred(count: int) -> Float:
+    """(count,) places one unit apart around 0."""
+    return np.arange(count) - (count - 1) / 2
+
+
+def _bored(solid: Manifold, unit: float, nx: int, size: Float) -> Manifold:
+    """A brick of `size` (3,) m with a bore from side to side through each of its `nx` units of `unit` m."""
+    bore = axle(1.2 * size[1], min(0.32 * unit, 0.36 * size[2]), 20)
+    for x in _centred(nx):
+        solid = solid - bore.translate((float(x) * unit, 0.0, size[2] / 2))
+    return solid
+
+
+def _sloped(rng: np.random.Generator, solid: Manifold, size: Float) -> Manifold:
+    """A brick of `size` (3,) m that falls towards +x to a low lip."""
+    long, broad, high = size
+    foot, lip = 0.5 * long * rng.uniform(0.0, 0.5), rng.uniform(0.15, 0.4) * high
+    cut = CrossSection([[(foot, high), (long * 0.51, lip), (long * 0.51, 2 * high), (foot, 2 * high)]])
+    return solid - Manifold.extrude(cut, 2 * broad).rotate((90.0, 0.0, 0.0)).translate((0.0, broad, 0.0))
+
+
+def _arched(solid: Manifold, size: Float) -> Manifold:
+    """A brick of `size` (3,) m with a vault below, from side to side."""
+    long, broad, high = size
+    vault = axle(1.2 * broad, 0.3 * long, 40)
+    return solid - vault.scale((1.0, 1.0, min(1.0, 0.75 * high / (0.3 * long))))
+
+
+def _stacked(
+    rng: np.random.Generator, solid: Manifold, unit: float, nx: int, ny: int, high: float, studs: bool
+) -> Manifold:
+    """A brick of nx by ny units of `unit` m, `high` m high, with one to three smaller ones on top."""
+    half = unit * np.array([nx, ny]) / 2
+    at: Float = np.zeros(2)
+    for _ in range(int(rng.integers(1, 4))):
+        mx, my = int(rng.integers(1, nx + 1)), int(rng.integers(1, ny + 1))
+        step: Float = unit * rng.integers([-nx + 1, -ny + 1], [nx, ny]) / 2
+        at = np.clip(at + step, -half, half)
+        more = float(rng.choice([0.5, 1.2])) * unit
+        # Half a millimetre into the one below: two bricks that only touch would be two bodies.
+        upper = _one_brick(rng, unit, mx, my, more, studs).translate((*at.tolist(), high - 0.0005))
+        solid, high = solid + upper, high + more
+    return solid
+
+
 def _one_brick(rng: np.random.Generator, unit: float, nx: int, ny: int, high: float, studs: bool) -> Manifold:
-    """nx by ny units on z = 0, `high` m high."""
+    """nx by ny units of `unit` m on z = 0, `high` m high."""
     size = np.array([nx * unit, ny * unit, high])
     solid = rounded_box(size - 0.0002, 0.02 * unit, 1).translate((0.0, 0.0, high / 2))
     if rng.random() < 0.5:  # hollow below
@@ -234,9 +254,9 @@ def _one_brick(rng: np.random.Generator, unit: float, nx: int, ny: int, high: fl
         hollow = Manifold.cube((size[0] - 2 * wall, size[1] - 2 * wall, 2 * (high - wall)), True)
         solid = solid - hollow
     if studs:
-        radius, tall = unit * 0.3, unit * 0.22
-        stud = Manifold.cylinder(tall + 0.05 * unit, radius, radius * 0.97, 14)
-        for x in np.arange(nx) - (nx - 1) / 2:
-            for y in np.arange(ny) - (ny - 1) / 2:
-                solid = solid + stud.translate((float(x) * unit, float(y) * unit, high - 0.05 * unit))
+        radius, tall, sunk = unit * 0.3, unit * 0.22, 0.05 * unit
+        stud = Manifold.cylinder(tall + sunk, radius, radius * 0.97, 14)
+        for x in _centred(nx):
+            for y in _centred(ny):
+                solid = solid + stud.translate((float(x) * unit, float(y) * unit, high - sunk))
     return solid

@@ -86,6 +86,17 @@ def rounded_box(size: Sequence[float] | Float, radius: float, segments: int = 4)
     return Manifold.batch_hull(corners)
 
 
+def axle(length: float, radius: float, segments: int) -> Manifold:
+    """A cylinder along y around the origin, in m: wheels, hinges, bores from side to side."""
+    return Manifold.cylinder(length, radius, -1.0, segments, True).rotate((90.0, 0.0, 0.0))
+
+
+def superellipse(angle: Float, power: float) -> Float:
+    """(N, 2) points at angles (N,) of a curve within x, y = -1 .. 1: `power` 1 a circle, near 0 a square."""
+    corners = [np.sign(side) * np.abs(side) ** power for side in (np.cos(angle), np.sin(angle))]
+    return np.stack(corners, axis=1)
+
+
 def rod(points: Float, radii: Float, segments: int = 20) -> Manifold:
     """A chain of rounded pieces along points (N, 3) with radii (N,): handles, spoons, stalks."""
     balls = [Manifold.sphere(float(r), segments).translate(tuple(map(float, p)))
@@ -168,3 +179,8 @@ def to_fit(solid: Manifold, least: float, most: float) -> float:
     box = np.array(solid.bounding_box())
     longest = float((box[3:] - box[:3]).max())
     return float(np.clip(longest, least, most)) / longest
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A random length between two, each ratio as likely as another: small things are no rarer than large."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
