@@ -22,6 +22,7 @@ from sam3d_ros.data.solids import (
     displaced,
     hollow,
     largest_body,
+    log_uniform,
     rod,
     rounded_box,
     superquadric,
@@ -30,11 +31,6 @@ from sam3d_ros.data.solids import (
 from sam3d_ros.types import Float
 
 Profile = list[tuple[float, float]]
-
-
-def _size(rng: np.random.Generator, low: float, high: float) -> float:
-    """A length in m, small ones as often as large ones (log-uniform)."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _outline(rng: np.random.Generator, radius: float, height: float) -> Profile:
@@ -64,7 +60,7 @@ def turned_form(rng: np.random.Generator) -> Design:
 
     Some are oval, some have one or two handles.
     """
-    height, slender = _size(rng, 0.04, 0.26), rng.uniform(0.2, 0.9)
+    height, slender = log_uniform(rng, 0.04, 0.26), rng.uniform(0.2, 0.9)
     radius = float(np.clip(height * slender / 1.2, 0.015, 0.09))
     outline = _outline(rng, radius, height)
     if rng.random() < 0.6:
@@ -146,8 +142,8 @@ def prism(rng: np.random.Generator) -> Design:
 
     Some taper, twist, are pierced or hollow like a tray.
     """
-    half = _size(rng, 0.02, 0.1)
-    height = float(np.clip(half * _size(rng, 0.15, 3.0), 0.012, 0.25))
+    half = log_uniform(rng, 0.02, 0.1)
+    height = float(np.clip(half * log_uniform(rng, 0.15, 3.0), 0.012, 0.25))
     flat = _cross_section(rng, half)
     taper = float(rng.uniform(0.5, 1.0)) if rng.random() < 0.35 else 1.0
     twist = float(rng.uniform(-60, 60)) if rng.random() < 0.12 else 0.0
@@ -194,7 +190,7 @@ def _piece(rng: np.random.Generator, size: float) -> Manifold:
 def assembly(rng: np.random.Generator) -> Design:
     """Two to seven parts of boxes, cylinders, cones, balls grown onto each other, 5-25 cm; two in three are the same on
     both sides: toys, tools, appliances, figures."""
-    size, mirrored = _size(rng, 0.04, 0.12), rng.random() < 0.65
+    size, mirrored = log_uniform(rng, 0.04, 0.12), rng.random() < 0.65
     solid = _piece(rng, size)
     for _ in range(int(rng.integers(1, 7))):
         part = _piece(rng, size * float(rng.uniform(0.25, 0.9)))
@@ -218,9 +214,9 @@ def assembly(rng: np.random.Generator) -> Design:
 
 def tray(rng: np.random.Generator) -> Design:
     """An open box of 8-28 cm: trays, crates, drawers, bins; some with compartments or grips."""
-    a, b = _size(rng, 0.08, 0.26), _size(rng, 0.06, 0.2)
+    a, b = log_uniform(rng, 0.08, 0.26), log_uniform(rng, 0.06, 0.2)
     height, wall = (
-        float(np.clip(_size(rng, 0.02, 0.16), 0.015, 1.2 * min(a, b))),
+        float(np.clip(log_uniform(rng, 0.02, 0.16), 0.015, 1.2 * min(a, b))),
         float(rng.uniform(0.003, 0.008)),
     )
     rounding, flare = float(rng.uniform(0.05, 0.35)) * min(a, b), float(rng.uniform(1.0, 1.25))
@@ -242,14 +238,14 @@ def tray(rng: np.random.Generator) -> Design:
 
 def ring(rng: np.random.Generator) -> Design:
     """Rolls of tape, tubes, doughnuts, bracelets, napkin rings: 4-16 cm wide, a hole through the middle."""
-    outer = _size(rng, 0.02, 0.08)
+    outer = log_uniform(rng, 0.02, 0.08)
     inner = outer * float(rng.uniform(0.3, 0.85))
     if rng.random() < 0.4:
         thick = (outer - inner) / 2
         solid = Manifold.revolve(CrossSection.circle(thick, 24).translate((inner + thick, 0.0)), SEGMENTS)
         solid = solid.scale((1.0, 1.0, float(rng.uniform(0.7, 1.6))))
     else:
-        height = _size(rng, 0.01, 0.1)
+        height = log_uniform(rng, 0.01, 0.1)
         flat = CrossSection.square((outer - inner, height), True)
         rounding = 0.2 * min(outer - inner, height)
         flat = _offset(_offset(flat, -rounding), rounding)
@@ -260,7 +256,7 @@ def ring(rng: np.random.Generator) -> Design:
 
 def fruit(rng: np.random.Generator) -> Design:
     """Pears, lemons, eggs, avocados, aubergines, tomatoes: 4-20 cm, grown, lying or standing."""
-    size, slim = _size(rng, 0.02, 0.055), float(rng.uniform(0.8, 2.2))
+    size, slim = log_uniform(rng, 0.02, 0.055), float(rng.uniform(0.8, 2.2))
     uneven = displaced(rng, np.array([size, size, size]), [(1.5 * size, 0.05), (0.5 * size, 0.01)])
     neck, shift, bend = (
         float(rng.uniform(-0.1, 0.45)),
