@@ -71,8 +71,7 @@ def _within(points: Float, box: ObjectBox) -> Float:
 
 def near_surface(points: Float, grid: Grid) -> Float:
     """(X, Y, Z) float32: 1 in the cells of points (N, 3) m, falling to -1 at TRUNCATION cells from them."""
-    rows = np.ascontiguousarray(points.T)
-    index = np.rint((rows - grid.origin[:, None]) / grid.spacing[:, None]).astype(np.int64)
+    index = np.rint(grid.index(points)).astype(np.int64)
     inside = ((index >= 0) & (index < np.array(grid.shape)[:, None])).all(axis=0)
     hit = np.zeros(grid.shape, np.bool_)
     hit[tuple(index[:, inside])] = True

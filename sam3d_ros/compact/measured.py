@@ -24,11 +24,11 @@ def drawn_to(points: Float, distance: Float, grid: Grid) -> Float:
     """The distances (X, Y, Z), positive inside, in units of the truncation, moved so that their zero comes to lie at
     points (N, 3) in the grid's frame and stays where there are none. Every cell counts once, however many points it
     holds. float32."""
-    index = (points.astype(np.float64) - grid.origin) / grid.spacing
-    index = index[((index >= 0) & (index <= np.array(grid.shape) - 1)).all(axis=1)]
-    off = ndimage.map_coordinates(distance, index.T, order=1, mode="nearest", prefilter=False)
+    index = grid.index(points)
+    index = index[:, ((index >= 0) & (index <= np.array(grid.shape)[:, None] - 1)).all(axis=0)]
+    off = ndimage.map_coordinates(distance, index, order=1, mode="nearest", prefilter=False)
     off = np.clip(off, -FURTHEST, FURTHEST)
-    cell = np.ravel_multi_index(tuple(np.rint(index).astype(np.int64).T), grid.shape)
+    cell = np.ravel_multi_index(tuple(np.rint(index).astype(np.int64)), grid.shape)
     size = int(np.prod(grid.shape))
     count = np.bincount(cell, minlength=size)
     mean = np.bincount(cell, weights=off, minlength=size) / np.maximum(count, 1)

@@ -103,10 +103,8 @@ class Refined:
 
     def colors_at(self, points: Float) -> UInt8:
         """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""
-        index = (points - self.colour_grid.origin) / self.colour_grid.spacing
-        values = [
-            ndimage.map_coordinates(channel, index.T, order=1, mode="nearest") for channel in self.colour
-        ]
+        index = self.colour_grid.index(points)
+        values = [ndimage.map_coordinates(channel, index, order=1, mode="nearest") for channel in self.colour]
         return np.clip(np.rint((np.stack(values, axis=1) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 

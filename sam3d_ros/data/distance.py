@@ -28,12 +28,9 @@ class DistanceVolume:
 
     def at(self, points: Float) -> Float:
         """(N,) float32 m at points (N, 3) in the object frame; outside the grid to first order."""
-        # A row per axis: loops along the points are several times as fast as loops over three numbers.
-        origin, spacing = self.grid.origin[:, None], self.grid.spacing[:, None]
-        last = np.array(self.grid.shape)[:, None] - 1
-        index = (np.ascontiguousarray(points.T) - origin) / spacing
-        inside = np.minimum(np.maximum(index, 0), last)
-        off = (index - inside) * spacing
+        index = self.grid.index(points)
+        inside = np.minimum(np.maximum(index, 0), np.array(self.grid.shape)[:, None] - 1)
+        off = (index - inside) * self.grid.spacing[:, None]
         result: Float = self._linear(inside).astype(np.float32)
         result -= np.sqrt((off * off).sum(axis=0)).astype(np.float32)
         return result
@@ -68,7 +65,7 @@ def distance_volume(mesh: Mesh, seed: int = 0) -> DistanceVolume:
     points, normals, apart = surface_samples(mesh, SAMPLES, np.random.default_rng(seed))
     grid = Grid.over(vertices.min(axis=0), vertices.max(axis=0), LONGEST, SHORTEST, finest=1e-4)
     near = np.zeros(grid.shape, np.bool_)
-    near[tuple(np.rint((points - grid.origin) / grid.spacing).astype(int).T)] = True
+    near[tuple(np.rint(grid.index(points)).astype(int))] = True
     band = ndimage.maximum_filter(near, 2 * BAND + 1, mode="constant")
     distance = ndimage.distance_transform_edt(~near, sampling=grid.spacing).astype(np.float32)
     asked = grid.points().reshape(*grid.shape, 3)[band]

@@ -18,6 +18,7 @@ from sam3d_ros.data.solids import (
     SEGMENTS,
     UNKNOWN,
     Design,
+    Profile,
     arc,
     displaced,
     hollow,
@@ -29,8 +30,6 @@ from sam3d_ros.data.solids import (
     turned,
 )
 from sam3d_ros.types import Float
-
-Profile = list[tuple[float, float]]
 
 
 def _outline(rng: np.random.Generator, radius: float, height: float) -> Profile:

@@ -47,12 +47,16 @@ class Design:
     gloss: float = 0.1
 
 
-def turned(profile: Sequence[tuple[float, float]]) -> Manifold:
+Profile = list[tuple[float, float]]
+"""Points (radius, height) in m of what is turned about z, from the bottom upwards."""
+
+
+def turned(profile: Profile) -> Manifold:
     """A solid of revolution about z from a closed outline of (radius, height), counter-clockwise."""
     return Manifold.revolve(CrossSection([list(profile)]), SEGMENTS)
 
 
-def hollow(outline: Sequence[tuple[float, float]], wall: float, floor: float) -> tuple[Manifold, Manifold]:
+def hollow(outline: Profile, wall: float, floor: float) -> tuple[Manifold, Manifold]:
     """A vessel turned from its outer outline, given from the bottom upwards as (radius, height), and its
     cavity.
 
@@ -67,9 +71,7 @@ def hollow(outline: Sequence[tuple[float, float]], wall: float, floor: float) ->
     return outer - cavity, cavity
 
 
-def arc(
-    start: tuple[float, float], end: tuple[float, float], bulge: float, steps: int = 8
-) -> list[tuple[float, float]]:
+def arc(start: tuple[float, float], end: tuple[float, float], bulge: float, steps: int = 8) -> Profile:
     """Points of a parabola between two points; `bulge` m to the right of the way from start to end."""
     a, b = np.array(start), np.array(end)
     normal = np.array([b[1] - a[1], a[0] - b[0]]) / np.linalg.norm(b - a)

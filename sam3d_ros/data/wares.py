@@ -15,6 +15,7 @@ from sam3d_ros.data.solids import (
     MIRROR_ONLY,
     UNKNOWN,
     Design,
+    Profile,
     Symmetry,
     arc,
     hollow,
@@ -29,11 +30,8 @@ from sam3d_ros.data.solids import (
 )
 from sam3d_ros.types import Float
 
-Outline = list[tuple[float, float]]
-"""(radius, height) in m of a turned vessel, from the bottom upwards."""
 
-
-def _belly(rng: np.random.Generator, radius: float, high: float) -> Outline:
+def _belly(rng: np.random.Generator, radius: float, high: float) -> Profile:
     """The outline of a vessel from the bottom upwards: foot, widest place, shoulder, rim."""
     foot, rim = radius * rng.uniform(0.6, 1.0), radius * rng.uniform(0.5, 1.0)
     wide_at, neck_at = high * rng.uniform(0.15, 0.5), high * rng.uniform(0.6, 0.9)
@@ -105,7 +103,7 @@ def _with_lid(rng: np.random.Generator, vessel: Manifold, rim: float, high: floa
     return vessel + lid + knob.translate((0.0, 0.0, float(lid.bounding_box()[5])))
 
 
-def _side_handle(rng: np.random.Generator, outline: Outline, thick: float) -> Manifold:
+def _side_handle(rng: np.random.Generator, outline: Profile, thick: float) -> Manifold:
     """A loop of radius `thick` m at the back, towards -x, of a vessel with this outline."""
     high = outline[-1][1]
     span, reach = high * rng.uniform(0.45, 0.85), rng.uniform(0.025, 0.055)

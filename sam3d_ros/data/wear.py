@@ -19,6 +19,7 @@ from sam3d_ros.data.solids import (
     UNKNOWN,
     Design,
     largest_body,
+    log_uniform,
     rod,
     superellipse,
     superquadric,
@@ -204,8 +205,8 @@ def cushion(rng: np.random.Generator) -> Design:
     """Soft and flat, 9-34 cm: pillows, bean bags and cloths folded or rolled."""
     if rng.random() < 0.4:
         return _cloth(rng)
-    a, b = np.exp(rng.uniform(np.log(0.09), np.log(0.32), 2))
-    a, b = float(max(a, b)), float(max(b, 0.4 * a))
+    a, b = log_uniform(rng, 0.09, 0.32), log_uniform(rng, 0.09, 0.32)
+    a, b = max(a, b), max(b, 0.4 * a)
     thick, full, pinch = min(a, b) * rng.uniform(0.25, 0.6), rng.uniform(1.3, 5.0), rng.uniform(0.0, 0.14)
     seam, creases = rng.uniform(0.03, 0.15), tx.noise(rng, 0.3 * min(a, b))
     roundness = rng.choice([0.0, rng.uniform(0, 1)])

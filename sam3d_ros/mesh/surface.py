@@ -47,6 +47,15 @@ class Grid:
         """(X * Y * Z, 3) float32 sample points, z fastest."""
         return np.stack(np.meshgrid(*self.axes(), indexing="ij"), axis=-1).reshape(-1, 3)
 
+    def index(self, points: Float) -> Float:
+        """(3, N) float64: where points (N, 3) m lie, counted in samples from the origin.
+
+        A row per axis: loops along the points are several times as fast as loops over three numbers.
+        """
+        rows = np.ascontiguousarray(points.T)
+        found: Float = (rows - self.origin[:, None]) / self.spacing[:, None]
+        return found
+
 
 def surface(field: Float, grid: Grid) -> Mesh:
     """The zero level of `field` (X, Y, Z), positive inside; closed because everything outside the grid is

@@ -155,12 +155,12 @@ class _Run:
         network.train()
         self.distributed = Distributed(self.accelerator, network, sharded)
         self.network = network
-        learned = [p for p in self.network.parameters() if p.requires_grad]
+        self.learned = [p for p in self.network.parameters() if p.requires_grad]
         rate, betas = stage.learning_rate, stage.betas
         # One kernel for all parameters, where there is one: they are many and small.
         fused = self.device.type == "cuda" and not sharded
         self.optimizer = torch.optim.AdamW(
-            learned, rate, betas, weight_decay=stage.weight_decay, fused=fused or None
+            self.learned, rate, betas, weight_decay=stage.weight_decay, fused=fused or None
         )
         self.ema = None if stage.ema is None else Ema(self.network, stage.ema)
         self.checkpoints = Checkpoints(folder / "checkpoints", self.accelerator.is_main_process)
@@ -173,8 +173,7 @@ class _Run:
     def record(self) -> None:
         """From now on passes are replayed. Raises InputError where that cannot be."""
         check_recordable(self.stage, self.device, self.accumulate * self.accelerator.num_processes)
-        learned = [p for p in self.network.parameters() if p.requires_grad]
-        self.passes = Recorded(self._passes, learned, self.generator)
+        self.passes = Recorded(self._passes, self.learned, self.generator)
 
     def _resume(self, seed: int) -> Progress:
         found = self.checkpoints.load(self.network, self.optimizer, self.ema)

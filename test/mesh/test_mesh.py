@@ -31,6 +31,13 @@ def sphere(radius: float = 0.05) -> Mesh:
     return mesh_of(trimesh.creation.icosphere(subdivisions=3, radius=radius))
 
 
+def test_a_grid_counts_its_own_samples() -> None:
+    """Sample (i, j, k) lies at index i, j, k, whatever the spacing along each axis."""
+    grid = Grid(np.array([0.1, -0.2, 0.3]), np.array([0.01, 0.02, 0.005]), (3, 4, 5))
+    counted = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij")).reshape(3, -1)
+    np.testing.assert_allclose(grid.index(grid.points()), counted, atol=1e-4)
+
+
 def test_surface_of_a_ball() -> None:
     grid = Grid.over(np.full(3, -0.05), np.full(3, 0.05), 40)
     mesh = check(surface(0.05 - np.linalg.norm(grid.points(), axis=1), grid))

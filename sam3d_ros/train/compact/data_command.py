@@ -83,24 +83,19 @@ def fill_folder(filling: Filling) -> None:
     stream = ObjectStream([(s, WEIGHTS.get(s.name, OTHER)) for s in sources], seed)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[examples]} examples")) as bar:
-        scenes = bar.add_task("scenes", total=len(numbers), examples=0)
 
         def made(scene: int, count: int) -> None:
-            examples = bar.tasks[scenes].fields["examples"] + count
-            bar.update(scenes, completed=numbers.index(scene) + 1, examples=examples)
+            task = bar.tasks[-1]
+            examples = task.fields["examples"] + count
+            bar.update(task.id, completed=numbers.index(scene) + 1, examples=examples)
             check_room(out)
 
+        scenes = bar.add_task("scenes", total=len(numbers), examples=0)
         generate(stream, out, NANO.grid, numbers, seed, made, NANO.picture.pixels)
         bar.update(scenes, completed=len(numbers))
         if filling.fine:
             filled = bar.add_task("fine", total=len(numbers), examples=0)
-
-            def coloured(name: str, count: int) -> None:
-                examples = bar.tasks[filled].fields["examples"] + count
-                bar.update(filled, completed=numbers.index(int(Path(name).stem)) + 1, examples=examples)
-                check_room(out)
-
-            fine_examples.fill(out, NANO_TEXTURE.fine, numbers, coloured)
+            fine_examples.fill(out, NANO_TEXTURE.fine, numbers, made)
             bar.update(filled, completed=len(numbers))
 
 

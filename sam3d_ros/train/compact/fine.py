@@ -93,14 +93,14 @@ def fill(
     folder: Path,
     side: int,
     scenes: Container[int],
-    progress: Callable[[str, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Make fine/NUMBER.npz for those of these scenes that are in a training folder and have none, in the order of
-    their examples."""
+    their examples. progress(scene, examples in it) is called after each; what it raises stops the work."""
     things = ColouredObjects(folder / "objects")
     for path in sorted((folder / "scenes").glob("*.npz")):
-        target = folder / "fine" / path.name
-        if int(path.stem) not in scenes or target.exists():
+        scene, target = int(path.stem), folder / "fine" / path.name
+        if scene not in scenes or target.exists():
             continue
         looks = load(folder / "looks" / path.name)
         shapes = unquantised("shape", load(path)["shape"])
@@ -121,7 +121,7 @@ def fill(
         ]
         save(target, pack(made))
         if progress is not None:
-            progress(path.name, len(made))
+            progress(scene, len(made))
 
 
 def _clouds(looks: dict[str, NDArray[Any]]) -> list[tuple[Float, UInt8]]:
