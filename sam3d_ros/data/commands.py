@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sam3d_ros.data.sets.pool import Pool
     from sam3d_ros.data.sets.sample import SampleSet
 
-SourceName = Literal["random-urdfs", "sweethome3d", "folder"]
+SourceName = Literal["random-urdfs", "sweethome3d", "object-sim", "folder"]
 SetName = Literal["iso-3do", "flying-occlusions", "object-swap", "tabletop"]
 
 
@@ -36,7 +36,8 @@ def prepare(
     Goes on where an earlier run was stopped. Procedural objects need no preparation.
 
     Args:
-        source: random-urdfs (pybullet's, with pip), sweethome3d (Debian's furniture, with apt-get), or folder.
+        source: random-urdfs (pybullet's, with pip), sweethome3d (Debian's furniture, with apt-get), object-sim
+            (MyoSuite's household objects, with pip, for evaluation only), or folder.
         out: folder for <source>.safetensors and its checksum.
         folder: for the source "folder": where the GLB, OBJ, PLY, STL and OFF files are.
         unit_m: for "folder": what 1 in a file means in metres (glTF is always in metres).
@@ -48,6 +49,7 @@ def prepare(
     """
     from sam3d_ros.data.sources import downloads
     from sam3d_ros.data.sources.mesh_folder import MeshFolder
+    from sam3d_ros.data.sources.object_sim import ObjectSim
     from sam3d_ros.data.sources.prepare import prepare as prepare_source
     from sam3d_ros.data.sources.random_urdfs import RandomUrdfs
     from sam3d_ros.data.sources.source import ObjectSource
@@ -57,7 +59,9 @@ def prepare(
     chosen: ObjectSource
     try:
         if source == "random-urdfs":
-            chosen = RandomUrdfs(downloads.pybullet_wheel(cache))
+            chosen = RandomUrdfs(downloads.wheel(downloads.PYBULLET, cache))
+        elif source == "object-sim":
+            chosen = ObjectSim(downloads.wheel(downloads.MYOSUITE, cache))
         elif source == "sweethome3d":
             chosen = SweetHome(downloads.furniture_folder(cache))
         elif folder is None:

@@ -1,7 +1,7 @@
 """What only evaluation may look at, and what is left for training: kept here because both rooms need to know.
 
-Held out are procedural seeds from HELD_OUT_SEED on, three categories with those that look like them, and objects 900 to
-999 of random_urdfs.
+Held out are procedural seeds from HELD_OUT_SEED on, three categories with those that look like them, objects 900 to
+999 of random_urdfs, and all of object_sim.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sam3d_ros.data.objects import CATEGORIES, TABLETOP, ObjectModel
+from sam3d_ros.data.sources.object_sim import NAME as OBJECT_SIM
 from sam3d_ros.data.sources.random_urdfs import COUNT, urdf_name
 from sam3d_ros.data.sources.random_urdfs import NAME as RANDOM_URDFS
 from sam3d_ros.data.sources.source import ObjectSource, Procedural, check_index
@@ -55,7 +56,11 @@ class Part:
 
 
 def training_part(source: ObjectSource) -> ObjectSource:
-    """What training may use of a source: random_urdfs, packed or not, without HELD_OUT_URDFS; others as they are."""
+    """What training may use of a source: random_urdfs, packed or not, without HELD_OUT_URDFS; others as they are.
+
+    Raises InputError for object_sim, which only evaluation shows."""
+    if source.name == OBJECT_SIM:
+        raise InputError(f"{OBJECT_SIM} is for evaluation: training may not use it")
     if source.name != RANDOM_URDFS:
         return source
     held_out = {urdf_name(number) for number in HELD_OUT_URDFS}

@@ -6,7 +6,7 @@ begins like a shorter one. One object per view is judged; the masks of all are g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +18,11 @@ from sam3d_ros.data.make_bop import CAMERA, look
 from sam3d_ros.data.objects import ObjectModel, dress
 from sam3d_ros.data.render import SceneRenderer
 from sam3d_ros.data.scene import Scene, around, make_tabletop, orbit, place
-from sam3d_ros.data.sources.downloads import cache_folder, cached_pybullet_wheel
+from sam3d_ros.data.sources.downloads import MYOSUITE, PYBULLET, cache_folder, cached_wheel
+from sam3d_ros.data.sources.object_sim import NAMES, ObjectSim
 from sam3d_ros.data.sources.random_urdfs import CATEGORY as URDF
 from sam3d_ros.data.sources.random_urdfs import RandomUrdfs
-from sam3d_ros.data.sources.source import Unusable
+from sam3d_ros.data.sources.source import ObjectSource, Unusable
 from sam3d_ros.evaluate.source import LEAST_VISIBLE, Shot, Target
 from sam3d_ros.types import Camera, Float, InputError
 
@@ -33,26 +34,67 @@ _SCOUT = Camera(160, 120, CAMERA.fx / 4, CAMERA.fy / 4, 79.5, 59.5)
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """Objects out of a package's wheel. package: of `downloads`. source: reads the wheel. numbers: of the objects, as
+    the source counts. command: what `sam3d data prepare` calls them. lying: share of them that lies on any of its sides
+    and does not stand as the file has it."""
+
+    package: str
+    source: Callable[[Path], ObjectSource]
+    numbers: Sequence[int]
+    command: str
+    lying: float
+
+    def wheel(self) -> Path:
+        """Raises InputError where it was never fetched."""
+        found = cached_wheel(self.package, cache_folder())
+        if found is None:
+            raise InputError(
+                f"{self.package} is not in {cache_folder()} yet: `sam3d data prepare {self.command}` fetches it"
+            )
+        return found
+
+    def draw(self, rng: np.random.Generator) -> ObjectModel:
+        """Any of the objects in random colours."""
+        wheel = self.wheel()
+        while True:
+            try:
+                return dress(_loaded(self.source, wheel, int(rng.choice(self.numbers))), rng)
+            except Unusable:
+                continue
+
+
+@lru_cache(maxsize=128)
+def _loaded(source: Callable[[Path], ObjectSource], wheel: Path, number: int) -> ObjectModel:
+    """The same few objects come back, and closing one may take seconds."""
+    return source(wheel).load(number)
+
+
+URDFS = Fetched(PYBULLET, RandomUrdfs, HELD_OUT_URDFS, "random-urdfs", lying=1.0)
+HOUSEHOLD = Fetched(MYOSUITE, ObjectSim, range(len(NAMES)), "object-sim", lying=0.5)
+
+
+@dataclass(frozen=True)
 class Rule:
-    """How the views of a split are made. categories: procedural ones, or (URDF,) for those of random_urdfs. objects:
-    least and most on the table, in a circle of `radius` m. visible: least and greatest visible share of the judged
-    one. down_deg: how steeply the camera looks."""
+    """How the views of a split are made. categories: of its objects. objects: least and most on the table, in a circle
+    of `radius` m. visible: least and greatest visible share of the judged one. down_deg: how steeply the camera looks.
+    fetched: where the objects come from; None for procedural ones."""
 
     first_seed: int
     categories: Sequence[str]
-    objects: tuple[int, int]
-    radius: float
-    visible: tuple[float, float]
-    down_deg: tuple[float, float]
+    objects: tuple[int, int] = (1, 3)
+    radius: float = 0.15
+    visible: tuple[float, float] = (LEAST_VISIBLE, 1.0)
+    down_deg: tuple[float, float] = (25, 60)
+    fetched: Fetched | None = None
 
 
 RULES = {
-    "procedural-heldout": Rule(HELD_OUT_SEED, SEEN_CATEGORIES, (1, 3), 0.15, (LEAST_VISIBLE, 1.0), (25, 60)),
-    "procedural-unseen-classes": Rule(
-        2 * HELD_OUT_SEED, UNSEEN_CATEGORIES, (1, 3), 0.15, (LEAST_VISIBLE, 1.0), (25, 60)
-    ),
+    "procedural-heldout": Rule(HELD_OUT_SEED, SEEN_CATEGORIES),
+    "procedural-unseen-classes": Rule(2 * HELD_OUT_SEED, UNSEEN_CATEGORIES),
     "tabletop-clutter": Rule(3 * HELD_OUT_SEED, SEEN_CATEGORIES, (7, 10), 0.16, (0.4, 0.9), (20, 50)),
-    "random-urdfs-heldout": Rule(4 * HELD_OUT_SEED, (URDF,), (1, 3), 0.15, (LEAST_VISIBLE, 1.0), (25, 60)),
+    "random-urdfs-heldout": Rule(4 * HELD_OUT_SEED, (URDF,), fetched=URDFS),
+    "household": Rule(5 * HELD_OUT_SEED, NAMES, fetched=HOUSEHOLD),
 }
 SPLITS = tuple(RULES)
 
@@ -67,8 +109,8 @@ class SplitSource:
     def __post_init__(self) -> None:
         if self.name not in RULES:
             raise InputError(f"there is no split {self.name!r}, but {', '.join(SPLITS)}")
-        if RULES[self.name].categories == (URDF,):
-            held_out_urdfs()
+        if (fetched := RULES[self.name].fetched) is not None:
+            fetched.wheel()
         if not 1 <= self.views <= HELD_OUT_SEED // STRIDE:
             raise InputError(
                 f"{self.views} views: at least 1 and at most {HELD_OUT_SEED // STRIDE} are possible"
@@ -102,7 +144,7 @@ def make_view(split: str, index: int) -> Shot:
                 continue
             truth = fitting[int(rng.integers(len(fitting)))]
             model = scene.objects[truth.mask_index - 1].model
-            # Every procedural object is new; the hundred of random_urdfs come back.
+            # Every procedural object is new, those that were fetched come back.
             object_key = f"{split}/{model.name or f'{seed}/{truth.mask_index}'}"
             target = Target(
                 truth.mask_index, object_key, model.category, model.mesh, truth.T_cam_obj, truth.visible
@@ -112,36 +154,11 @@ def make_view(split: str, index: int) -> Shot:
 
 
 def _table(rule: Rule, seed: int, count: int) -> Scene:
-    """`count` objects of the rule on a table; those of random_urdfs lie on one of their sides."""
-    if rule.categories != (URDF,):
+    """`count` objects of the rule on a table."""
+    if (fetched := rule.fetched) is None:
         return make_tabletop(seed, count, rule.categories, rule.radius)
     rng = np.random.default_rng([seed, 3])
-    return around(place([_any_urdf(rng) for _ in range(count)], rng, rule.radius, lying=1.0), rng)
-
-
-def _any_urdf(rng: np.random.Generator) -> ObjectModel:
-    """A held-out object of random_urdfs in random colours."""
-    source = held_out_urdfs()
-    while True:
-        try:
-            return dress(source.load(int(rng.choice(HELD_OUT_URDFS))), rng)
-        except Unusable:
-            continue
-
-
-def held_out_urdfs() -> RandomUrdfs:
-    """The source of HELD_OUT_URDFS. Raises InputError where it was never fetched."""
-    wheel = cached_pybullet_wheel(cache_folder())
-    if wheel is None:
-        raise InputError(
-            f"random_urdfs is not in {cache_folder()} yet: `sam3d data prepare random-urdfs` fetches it (103 MB)"
-        )
-    return _opened(wheel)
-
-
-@lru_cache(maxsize=1)
-def _opened(wheel: Path) -> RandomUrdfs:
-    return RandomUrdfs(wheel)
+    return around(place([fetched.draw(rng) for _ in range(count)], rng, rule.radius, fetched.lying), rng)
 
 
 def _candidates(

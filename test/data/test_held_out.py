@@ -12,6 +12,7 @@ from sam3d_ros.data.held_out import (
     training_part,
 )
 from sam3d_ros.data.objects import CATEGORIES
+from sam3d_ros.data.sources.object_sim import ObjectSim
 from sam3d_ros.data.sources.pack import Packed, write_pack
 from sam3d_ros.data.sources.random_urdfs import RandomUrdfs
 from sam3d_ros.data.sources.source import Procedural
@@ -36,6 +37,15 @@ def test_random_urdfs_without_the_held_out_ones(tmp_path):
     assert list(part.names) == [f"{i:03d}" for i in range(900)]
     with pytest.raises(InputError, match="objects 0 to 899, not 900"):
         part.load(900)
+
+
+def test_household_objects_are_for_evaluation(tmp_path):
+    with pytest.raises(InputError, match="object_sim is for evaluation"):
+        training_part(ObjectSim(tmp_path / "any.whl"))
+    path = tmp_path / "object_sim.safetensors"
+    write_pack(path, [Procedural(count=1, categories=("can",)).load(0)])
+    with pytest.raises(InputError, match="object_sim is for evaluation"):
+        training_part(Packed(path))
 
 
 def test_a_pack_is_known_by_the_names_in_it(tmp_path):

@@ -3,13 +3,14 @@ import zipfile
 
 import numpy as np
 import pytest
+import trimesh
 
 from sam3d_ros.data.held_out import HELD_OUT_SEED, SEEN_CATEGORIES, UNSEEN_CATEGORIES
-from sam3d_ros.data.sources.downloads import cache_folder, cached_pybullet_wheel
+from sam3d_ros.data.sources.downloads import PYBULLET, cache_folder, cached_wheel
 from sam3d_ros.evaluate.splits import RULES, STRIDE, VIEWS, SplitSource, make_view
 from sam3d_ros.types import InputError
 
-PROCEDURAL = [name for name in RULES if name != "random-urdfs-heldout"]
+PROCEDURAL = [name for name, rule in RULES.items() if rule.fetched is None]
 BODY = """<robot name="b"><link name="b"><visual><geometry><mesh filename="b.obj" scale="1 1 1"/></geometry>
 <material name="m"><color rgba="0.2 0.4 0.6 1"/></material></visual></link></robot>"""
 
@@ -101,14 +102,34 @@ def test_held_out_urdfs_come_from_the_wheel(wheel):
     assert SplitSource("random-urdfs-heldout").load("random-urdfs-heldout/000002").key == shot.key
 
 
-def test_without_the_wheel_the_command_is_named(tmp_path, monkeypatch):
+def test_household_things_come_from_the_wheel(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(InputError, match="`sam3d data prepare random-urdfs` fetches it"):
-        SplitSource("random-urdfs-heldout")
+    path = tmp_path / "sam3d_ros" / "wheels" / "MyoSuite-2.1.0-any.whl"
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("mouse", "phone"):  # the others are missing: they are passed over
+            box = trimesh.creation.box((0.06, 0.08, 0.05))
+            archive.writestr(f"myosuite/simhive/object_sim/{name}/{name}.stl", box.export(file_type="stl"))
+    for index in range(2):
+        shot = make_view("household", index)
+        (target,) = shot.targets
+        assert {mask.label for mask in shot.picture.masks} <= {"mouse", "phone"}
+        assert target.object_key in ("household/mouse", "household/phone")
+        assert np.ptp(target.mesh.vertices, axis=0) == pytest.approx((0.06, 0.08, 0.05), rel=1e-4)
+        assert len(np.unique(target.mesh.colors, axis=0)) > 1
+
+
+@pytest.mark.parametrize(
+    ("split", "command"), [("random-urdfs-heldout", "random-urdfs"), ("household", "object-sim")]
+)
+def test_without_the_wheel_the_command_is_named(tmp_path, monkeypatch, split, command):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=f"`sam3d data prepare {command}` fetches it"):
+        SplitSource(split)
 
 
 def test_the_real_wheel_where_it_is():
-    if cached_pybullet_wheel(cache_folder()) is None:
+    if cached_wheel(PYBULLET, cache_folder()) is None:
         pytest.skip("random_urdfs was not fetched: sam3d data prepare random-urdfs")
     shot = make_view("random-urdfs-heldout", 0)
     assert shot.targets[0].object_key.startswith("random-urdfs-heldout/9")

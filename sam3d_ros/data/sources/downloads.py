@@ -11,6 +11,8 @@ from pathlib import Path
 from sam3d_ros.types import InputError
 
 PYBULLET = "pybullet==3.2.7"
+MYOSUITE = "MyoSuite==2.1.0"
+"""Of the versions on PyPI, 2.1 is the last that carries its objects; later ones fetch them elsewhere."""
 # One file for every machine: only data are taken out of it.
 WHEEL = ("--platform", "manylinux2014_x86_64", "--python-version", "3.11", "--only-binary=:all:", "--no-deps")
 WHEELS = "wheels"
@@ -23,21 +25,21 @@ def cache_folder() -> Path:
     return Path(base) / "sam3d_ros"
 
 
-def pybullet_wheel(cache: Path) -> Path:
-    """The wheel in the cache, fetched with pip (103 MB) where it is not there yet. Raises InputError where
-    that fails."""
-    if found := cached_pybullet_wheel(cache):
+def wheel(package: str, cache: Path) -> Path:
+    """The wheel of a package (PYBULLET, 103 MB; MYOSUITE, 84 MB) in the cache, fetched with pip where it is not there
+    yet. Raises InputError where that fails."""
+    if found := cached_wheel(package, cache):
         return found
-    command = [sys.executable, "-m", "pip", "download", "--quiet", *WHEEL, PYBULLET]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", *WHEEL, package]
     _fetch(command, cache / WHEELS)
-    if found := cached_pybullet_wheel(cache):
+    if found := cached_wheel(package, cache):
         return found
-    raise InputError(f"{' '.join(command)} wrote no wheel of {PYBULLET}")
+    raise InputError(f"{' '.join(command)} wrote no wheel of {package}")
 
 
-def cached_pybullet_wheel(cache: Path) -> Path | None:
-    """The wheel where an earlier `pybullet_wheel` left it."""
-    found = sorted((cache / WHEELS).glob(f"{PYBULLET.replace('==', '-')}-*.whl"))
+def cached_wheel(package: str, cache: Path) -> Path | None:
+    """The wheel where an earlier `wheel` left it."""
+    found = sorted((cache / WHEELS).glob(f"{package.replace('==', '-')}-*.whl"))
     return found[0] if found else None
 
 

@@ -5,10 +5,8 @@ They are read out of the wheel, which is never installed nor imported. Object 90
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,7 +16,8 @@ from manifold3d import Error, Manifold, OpType  # type: ignore[import-not-found]
 from sam3d_ros.data.objects import ObjectModel, centred
 from sam3d_ros.data.solids import MIRROR_ONLY
 from sam3d_ros.data.sources.source import Unusable, check_index
-from sam3d_ros.types import Float, InputError, Mesh
+from sam3d_ros.data.sources.wheel import read
+from sam3d_ros.types import Float, Mesh
 
 NAME = "random_urdfs"
 FOLDER = f"pybullet_data/{NAME}"
@@ -43,22 +42,15 @@ class RandomUrdfs:
     def __len__(self) -> int:
         return COUNT
 
-    @cached_property
-    def _archive(self) -> zipfile.ZipFile:
-        try:
-            return zipfile.ZipFile(self.wheel)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.wheel} is not a wheel: {error}") from None
-
     def load(self, index: int) -> ObjectModel:
         check_index(index, COUNT, self.name)
         name = urdf_name(index)
-        urdf = ElementTree.fromstring(self._read(f"{FOLDER}/{name}/{name}.urdf"))
+        urdf = ElementTree.fromstring(read(self.wheel, f"{FOLDER}/{name}/{name}.urdf"))
         shape, paint = urdf.find("./link/visual/geometry/mesh"), urdf.find("./link/visual/material/color")
         if shape is None or paint is None:
             raise Unusable(f"{name}.urdf has no visual mesh with a colour")
         scale = np.array([float(s) for s in shape.get("scale", "1 1 1").split()])
-        bodies = obj_bodies(self._read(f"{FOLDER}/{name}/{name}.obj").decode())
+        bodies = obj_bodies(read(self.wheel, f"{FOLDER}/{name}/{name}.obj").decode())
         # Each body is convex, so its hull is itself, closed.
         solids = [Manifold.hull_points(_grown(body * scale)) for body in bodies if len(body) >= 4]
         solid = Manifold.batch_boolean(solids, OpType.Add)
@@ -73,16 +65,6 @@ class RandomUrdfs:
         colors = np.tile(np.rint(np.clip(rgb, 0, 1) * np.float64(255)).astype(np.uint8), (len(vertices), 1))
         mesh = Mesh(vertices, np.asarray(raw.tri_verts, np.int32), colors)
         return ObjectModel(CATEGORY, mesh, MIRROR_ONLY, 0.2, name, LICENCE)
-
-    def _read(self, member: str) -> bytes:
-        try:
-            return self._archive.read(member)
-        except KeyError:
-            raise Unusable(f"{self.wheel.name} has no {member}") from None
-
-    def __getstate__(self) -> dict[str, object]:
-        # An open archive cannot be shared between processes.
-        return {k: v for k, v in self.__dict__.items() if k != "_archive"}
 
 
 def urdf_name(number: int) -> str:

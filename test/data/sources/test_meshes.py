@@ -9,6 +9,7 @@ from PIL import Image
 
 from sam3d_ros.data.objects import dress, make_object
 from sam3d_ros.data.sources.mesh_folder import MeshFolder
+from sam3d_ros.data.sources.object_sim import ObjectSim
 from sam3d_ros.data.sources.random_urdfs import RandomUrdfs
 from sam3d_ros.data.sources.raw import Raw, Within, in_folder
 from sam3d_ros.data.sources.rules import flatness, why_not
@@ -209,6 +210,30 @@ def test_random_urdfs_come_out_of_the_wheel_closed(tmp_path):
         source.load(4)
     with pytest.raises(InputError, match="not a wheel"):
         RandomUrdfs(tmp_path / "none.whl").load(0)
+
+
+def test_household_objects_come_out_of_the_wheel_closed(tmp_path):
+    """A closed box, one without a lid, something that is no mesh; all others are missing."""
+    box = trimesh.creation.box((0.06, 0.08, 0.05))
+    lid = box.face_normals[:, 2] < 0.5
+    with zipfile.ZipFile(tmp_path / "w.whl", "w") as wheel:
+        for name, data in (
+            ("airplane", box.export(file_type="stl")),
+            ("alarmclock", trimesh.Trimesh(box.vertices, box.faces[lid]).export(file_type="stl")),
+            ("apple", b"no mesh"),
+        ):
+            wheel.writestr(f"myosuite/simhive/object_sim/{name}/{name}.stl", data)
+    source = ObjectSim(tmp_path / "w.whl")
+    assert len(source) == len(source.names) == 34
+    for number, name in enumerate(("airplane", "alarmclock")):
+        model = source.load(number)
+        assert is_watertight(model.mesh)
+        assert (model.category, model.name) == (name, name)
+        np.testing.assert_allclose(model.size_m, (0.06, 0.08, 0.05), atol=1e-3)
+        assert "Apache" in model.licence
+    for number, reason in ((2, "no faces"), (3, "has no .*banana")):
+        with pytest.raises(Unusable, match=reason):
+            source.load(number)
 
 
 def test_furniture_keeps_its_size_and_its_licence(tmp_path):
