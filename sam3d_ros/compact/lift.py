@@ -20,6 +20,8 @@ TRUNCATION = 3.0
 FAR = int(TRUNCATION**2)
 CHANNELS = ("clearance", "open", "surface", "column", "height", "silhouette")
 CLEARANCE = CHANNELS.index("clearance")
+BLANK = (1.0, 1.0, -1.0, 0.0, None, None)
+"""What the channels hold where nothing was measured at all; height and silhouette need no depth."""
 GLOBALS = ("log_size_x", "log_size_y", "log_size_z", "on_support", "elevation", "log_distance")
 
 

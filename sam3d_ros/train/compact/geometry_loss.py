@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sam3d_ros.model.compact.config import LAYOUT, CompactGeometryConfig
 from sam3d_ros.model.compact.geometry import CompactGeometry
+from sam3d_ros.train.compact.conditions import shown
 from sam3d_ros.train.compact.task import Task, stage_loss
 from sam3d_ros.train.losses import Predict
 from sam3d_ros.train.stages import Stage
@@ -21,22 +22,20 @@ BAND = 4.0
 HUBER = 0.1
 """Below this error the loss is quadratic, above it linear: where the data leave two answers open, the mean of both is
 none of them, and its zero level erodes what is thin; the median keeps what is more likely than not."""
-NO_COLOUR = 0.1
-"""Share of the samples whose colours are hidden from the model; the stage says how many get no picture at all."""
 
 
 def geometry_loss(
     stage: Stage, network: CompactGeometry, batch: Mapping[str, Tensor], generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Weighted terms by name, their sum is minimised."""
-    picture = hidden(batch["picture"], stage.p_uncond, generator)
-    return stage_loss(stage, geometry_task(stage.weights, network, batch, picture), generator)
+    task = geometry_task(stage.weights, network, shown(stage, batch, generator))
+    return stage_loss(stage, task, generator)
 
 
 def geometry_task(
-    weights: Mapping[str, float], network: CompactGeometry, batch: Mapping[str, Tensor], picture: Tensor
+    weights: Mapping[str, float], network: CompactGeometry, batch: Mapping[str, Tensor]
 ) -> Task:
-    """The network under the conditions of a batch, with what it sees of the picture.
+    """The network under the conditions of a batch, all of which it sees (`conditions.shown`).
 
     weights: of shape and layouts; a latent without an entry has none.
     """
@@ -56,8 +55,8 @@ def geometry_task(
     # The answer without a picture costs an encoding that only guidance needs.
     return Task(
         to_latents(batch, config),
-        seeing(picture),
-        lambda x, t, d: seeing(torch.zeros_like(picture))(x, t, d),
+        seeing(batch["picture"]),
+        lambda x, t, d: seeing(torch.zeros_like(batch["picture"]))(x, t, d),
         error,
     )
 
@@ -83,11 +82,3 @@ def shape_error(answer: Tensor, truth: Tensor) -> Tensor:
     band = torch.where(truth.abs() < 0.97, BAND, 1.0)
     error = F.smooth_l1_loss(answer, truth, beta=HUBER, reduction="none")
     return (band * error).sum(dim=(1, 2, 3, 4)) / band.sum(dim=(1, 2, 3, 4))
-
-
-def hidden(picture: Tensor, no_picture: float, generator: torch.Generator) -> Tensor:
-    """picture (B, 8, P, P) without colours for NO_COLOUR of the samples, and without anything for `no_picture`."""
-    draw = torch.rand(len(picture), generator=generator, device=picture.device)[:, None, None, None]
-    visible = torch.ones_like(picture)
-    visible[:, :3] = (draw > NO_COLOUR + no_picture).float()
-    return picture * visible * (draw > no_picture)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactGeometry
-from sam3d_ros.train.compact.geometry_loss import geometry_task, hidden
+from sam3d_ros.train.compact.conditions import shown
+from sam3d_ros.train.compact.geometry_loss import geometry_task
 from sam3d_ros.train.compact.task import Task, sampled
 from sam3d_ros.train.losses import draw_noise, preference
 from sam3d_ros.train.preference import best_and_worse
@@ -47,9 +48,9 @@ def preference_loss(
     They are drawn anew for every batch: that costs 16 passes without gradient, and needs no second data set.
     """
     assert stage.beta is not None, "the stage checks it"
-    picture = hidden(batch["picture"], stage.p_uncond, generator)
-    frozen = geometry_task(stage.weights, reference, batch, picture)
-    own = geometry_task(stage.weights, network, batch, picture)
+    seen = shown(stage, batch, generator)
+    frozen = geometry_task(stage.weights, reference, seen)
+    own = geometry_task(stage.weights, network, seen)
     pairs = draw_pairs(frozen, batch["shape"], generator, margin)
     weights = {name: stage.weights.get(name, 0.0) for name in ("shape", *LAYOUT)}
     terms = Terms(weights, dict.fromkeys(weights, pairs.decided))

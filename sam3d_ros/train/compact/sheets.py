@@ -24,7 +24,7 @@ def geometry_sheet(stage: Stage, held: Held, network: CompactGeometry) -> UInt8:
     """Columns: crop; then, from the front and from behind, truth, classical completion, one step, STEPS steps."""
     generator, rows = seeded(network), []
     for batch in held.batches(generator.device):
-        task = geometry_task(stage.weights, network, batch, batch["picture"])
+        task = geometry_task(stage.weights, network, batch)
         grids = [batch["shape"], batch["grid"][:, COLUMN]]
         for steps, step in ((1, 0.0), (STEPS, told(stage, STEPS))):
             grids.append(sampled(task, steps, step, generator)["shape"][:, 0])
@@ -37,8 +37,8 @@ def texture_sheet(stage: Stage, held: Held, network: CompactTexture, geometry: C
     generator, rows = seeded(network), []
     gain = network.config.gain
     for batch in held.batches(generator.device):
-        coarse = first_answer(geometry.to(generator.device), batch, batch["picture"], generator)
-        task = texture_task(stage.weights, network, batch, coarse, batch["picture"])
+        coarse = first_answer(geometry.to(generator.device), batch, generator)
+        task = texture_task(stage.weights, network, batch, coarse)
         answer = sampled(task, STEPS, told(stage, STEPS), generator)
         pairs: list[tuple[Tensor, Tensor | None]] = [
             (batch["fine"], batch["colour"]),

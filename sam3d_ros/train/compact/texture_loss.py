@@ -10,8 +10,9 @@ from torch import Tensor
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
+from sam3d_ros.train.compact.conditions import shown
 from sam3d_ros.train.compact.fine import NEAR
-from sam3d_ros.train.compact.geometry_loss import hidden, shape_error
+from sam3d_ros.train.compact.geometry_loss import shape_error
 from sam3d_ros.train.compact.task import Task, stage_loss
 from sam3d_ros.train.losses import Predict
 from sam3d_ros.train.stages import Stage
@@ -29,9 +30,9 @@ def texture_loss(
 
     batch: as for the geometry model, with fine (B, F, F, F), seen (B, 4, G, G, G) and colour (B, 3, G, G, G).
     """
-    picture = hidden(batch["picture"], stage.p_uncond, generator)
-    coarse = first_answer(geometry, batch, picture, generator)
-    return stage_loss(stage, texture_task(stage.weights, network, batch, coarse, picture), generator)
+    seen = shown(stage, batch, generator)
+    coarse = first_answer(geometry, seen, generator)
+    return stage_loss(stage, texture_task(stage.weights, network, seen, coarse), generator)
 
 
 def texture_task(
@@ -39,7 +40,6 @@ def texture_task(
     network: CompactTexture,
     batch: Mapping[str, Tensor],
     coarse: Tensor,
-    picture: Tensor,
 ) -> Task:
     """The network under the conditions of a batch, given the coarse shape (B, 1, G, G, G)."""
     gain = network.config.gain
@@ -57,8 +57,8 @@ def texture_task(
 
     return Task(
         {"distance": gain * batch["fine"][:, None], "colour": gain * batch["colour"]},
-        seeing(picture),
-        lambda x, t, d: seeing(torch.zeros_like(picture))(x, t, d),
+        seeing(batch["picture"]),
+        lambda x, t, d: seeing(torch.zeros_like(batch["picture"]))(x, t, d),
         error,
     )
 
@@ -72,11 +72,11 @@ def colour_error(colour: Tensor, truth: Tensor, shape: Tensor) -> Tensor:
 
 @torch.no_grad()
 def first_answer(
-    geometry: CompactGeometry, batch: Mapping[str, Tensor], picture: Tensor, generator: torch.Generator
+    geometry: CompactGeometry, batch: Mapping[str, Tensor], generator: torch.Generator
 ) -> Tensor:
     """Coarse distances (B, 1, G, G, G) of one step from noise, cut off at -1 and 1."""
-    size, side, device = len(picture), geometry.config.grid, picture.device
-    context = geometry.prepare(batch["grid"], picture, batch["globals"])
+    size, side, device = len(batch["grid"]), geometry.config.grid, batch["grid"].device
+    context = geometry.prepare(batch["grid"], batch["picture"], batch["globals"])
     noise = {"shape": torch.randn(size, 1, side, side, side, generator=generator, device=device)}
     for name, channels in LAYOUT.items():
         noise[name] = torch.randn(size, 1, channels, generator=generator, device=device)

@@ -66,7 +66,7 @@ def geometry_numbers(stage: Stage, held: Held, network: CompactGeometry) -> dict
     numbers: dict[str, list[Tensor]] = {}
     generator = seeded(network)
     for batch in held.batches(generator.device):
-        task = geometry_task(stage.weights, network, batch, batch["picture"])
+        task = geometry_task(stage.weights, network, batch)
         truth = batch["shape"]
         numbers.setdefault("iou_completion", []).append(overlap(batch["grid"][:, COLUMN], truth))
         for steps, step in ((1, 0.0), (STEPS, told(stage, STEPS))):
@@ -90,9 +90,9 @@ def texture_numbers(
         numbers.setdefault(f"colour_{name}", []).append(off)
 
     for batch in held.batches(generator.device):
-        coarse = first_answer(geometry.to(generator.device), batch, batch["picture"], generator)
+        coarse = first_answer(geometry.to(generator.device), batch, generator)
         note("before", network.fine(coarse), batch["seen"][:, :3])
-        task = texture_task(stage.weights, network, batch, coarse, batch["picture"])
+        task = texture_task(stage.weights, network, batch, coarse)
         for steps, step in ((1, 0.0), (STEPS, told(stage, STEPS))):
             answer = sampled(task, steps, step, generator)
             gain = network.config.gain

@@ -15,11 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
+from sam3d_ros.train.compact.conditions import NO_COLOUR, shown, without_points
 from sam3d_ros.train.compact.geometry_loss import (
-    NO_COLOUR,
     geometry_loss,
     geometry_task,
-    hidden,
     shape_error,
     to_latents,
 )
@@ -55,12 +54,34 @@ def test_shape_error_by_hand() -> None:
 
 
 def test_pictures_are_hidden_as_often_as_said() -> None:
-    picture = torch.ones(4000, 8, 1, 1)
-    left = hidden(picture, 0.1, seeded())[..., 0, 0]
+    stage = replace(PRE, p_uncond=0.1)
+    left = shown(stage, {"picture": torch.ones(4000, 8, 1, 1)}, seeded())["picture"][..., 0, 0]
     nothing, grey = (left == 0).all(1), (left[:, :3] == 0).all(1) & (left[:, 3:] == 1).all(1)
     assert nothing.float().mean().item() == pytest.approx(0.1, abs=0.02)
     assert grey.float().mean().item() == pytest.approx(NO_COLOUR, abs=0.02)
     assert ((left == 1).all(1) | nothing | grey).all()
+
+
+def test_without_points_only_rays_and_colours_are_left() -> None:
+    one = batch(examples(3))
+    blind = without_points(one)
+    height, silhouette = 4, 5
+    assert torch.equal(blind["grid"][:, [height, silhouette]], one["grid"][:, [height, silhouette]])
+    assert torch.equal(blind["picture"][:, :4], one["picture"][:, :4])
+    assert all(len(blind["grid"][:, channel].unique()) == 1 for channel in range(height))
+    assert all(len(blind["picture"][:, channel].unique()) == 1 for channel in range(4, 8))
+    assert torch.equal(blind["globals"], one["globals"])
+    assert not torch.equal(blind["grid"], one["grid"]), "the batch itself stays"
+
+
+def test_points_are_hidden_as_often_as_said() -> None:
+    one = batch(examples(1))
+    many = {name: value.expand(2000, *value.shape[1:]) for name, value in one.items()}
+    few = {"grid": many["grid"][..., :1, :1, :1], "picture": many["picture"][..., :1, :1]}
+    seen = shown(replace(PRE, p_no_pointmap=0.3), few, seeded())["grid"]
+    gone = (seen[:, :4, 0, 0, 0] == torch.tensor([1.0, 1.0, -1.0, 0.0])).all(1)
+    assert gone.float().mean().item() == pytest.approx(0.3, abs=0.03)
+    assert torch.equal(seen[~gone], few["grid"][~gone])
 
 
 def test_a_sample_counts_by_its_time_up_to_the_cap() -> None:
@@ -83,7 +104,7 @@ def test_rotation_counts_only_where_it_is_known() -> None:
     before = geometry_loss(PRE, network, known, seeded())["rotation"]
     unknown = {**known, "has_rotation": torch.zeros(4)}
     assert geometry_loss(PRE, network, unknown, seeded())["rotation"].item() == 0
-    task = geometry_task(PRE.weights, network, known, known["picture"])
+    task = geometry_task(PRE.weights, network, known)
     far = {name: x + 1 for name, x in task.latents.items()}
     terms = task.error(far, task.latents, torch.ones(4))
     assert terms["rotation"].item() == pytest.approx(PRE.weights["rotation"] * 2 / 4)
@@ -142,11 +163,11 @@ def test_self_consistency_is_that_of_a_plain_loop(kind: str, guidance: dict[str,
     """One step of size 2 d has to go where two of size d went, with a network to which d means something."""
     one = batch(examples(6, fine=True))
     if kind == "geometry":
-        task = geometry_task(DISTIL.weights, geometry(), one, one["picture"])
+        task = geometry_task(DISTIL.weights, geometry(), one)
     else:
         guidance = {"distance": 2.0} if guidance else {}
         coarse = one["shape"][:, None]
-        task = texture_task(STAGES["texture-distil"].weights, texture(), one, coarse, one["picture"])
+        task = texture_task(STAGES["texture-distil"].weights, texture(), one, coarse)
     shortcut = Shortcut(finest=8, guidance=guidance)
     stage = replace(DISTIL, shortcut=shortcut)
     asked: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = []
@@ -169,7 +190,7 @@ def test_self_consistency_is_that_of_a_plain_loop(kind: str, guidance: dict[str,
 def test_a_consistent_network_has_no_shortcut_error() -> None:
     """Whatever d: a network that always expects the same end walks there on a straight line."""
     one = batch(examples(4))
-    task = geometry_task(DISTIL.weights, geometry(), one, one["picture"])
+    task = geometry_task(DISTIL.weights, geometry(), one)
     exact = replace(task, predict=lambda x, t, d: task.latents, blind=lambda x, t, d: task.latents)
     terms = shortcut_loss(DISTIL, exact, seeded())
     assert all(value.item() == pytest.approx(0, abs=1e-6) for value in terms.values())
@@ -187,7 +208,7 @@ def test_a_quarter_of_the_batches_distils() -> None:
 def loss_of(stage: Stage, network: CompactGeometry, one: dict[str, Tensor], seed: int) -> dict[str, float]:
     generator = seeded(seed)
     stage = replace(stage, p_uncond=0.0)
-    task = geometry_task(stage.weights, network, one, one["picture"])
+    task = geometry_task(stage.weights, network, one)
     return {name: value.item() for name, value in stage_loss(stage, task, generator).items()}
 
 
@@ -215,7 +236,7 @@ def test_texture_terms_by_hand() -> None:
     """Colours count near the surface only, as a mean of absolute errors."""
     one, network = batch(examples(3, fine=True)), texture()
     weights = STAGES["texture-pre"].weights
-    task = texture_task(weights, network, one, one["shape"][:, None], one["picture"])
+    task = texture_task(weights, network, one, one["shape"][:, None])
     off = {"distance": task.latents["distance"], "colour": task.latents["colour"] + 0.25}
     near = (one["shape"].abs() < 0.6).flatten(1).sum(1)
     expected = weights["colour"] * (0.5 * 3 * near / (3 * near + 1)).mean()

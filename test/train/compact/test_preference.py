@@ -10,7 +10,8 @@ from small_compact import GEOMETRY, batch, examples, shaken
 
 from sam3d_ros.model.compact.config import LAYOUT
 from sam3d_ros.model.compact.geometry import CompactGeometry
-from sam3d_ros.train.compact.geometry_loss import geometry_task, hidden
+from sam3d_ros.train.compact.conditions import shown
+from sam3d_ros.train.compact.geometry_loss import geometry_task
 from sam3d_ros.train.compact.preference_loss import (
     CANDIDATES,
     STEPS,
@@ -42,7 +43,7 @@ def test_overlap_by_hand() -> None:
 
 def test_the_best_of_the_candidates_wins() -> None:
     one, reference = batch(examples(6)), network()
-    task = geometry_task(DPO.weights, reference, one, one["picture"])
+    task = geometry_task(DPO.weights, reference, one)
     pairs = draw_pairs(task, one["shape"], torch.Generator().manual_seed(3), MARGIN)
     generator = torch.Generator().manual_seed(3)
     drawn = [sampled(task, STEPS, 0.0, generator)["shape"][:, 0] for _ in range(CANDIDATES)]
@@ -67,7 +68,7 @@ def test_the_gradient_moves_towards_the_winner_and_away_from_the_loser() -> None
         return terms["shape"]
 
     generator = torch.Generator().manual_seed(0)
-    task = geometry_task(stage.weights, reference, one, hidden(one["picture"], stage.p_uncond, generator))
+    task = geometry_task(stage.weights, reference, shown(stage, one, generator))
     pairs = draw_pairs(task, one["shape"], generator, MARGIN)
     decided = pairs.decided.float()
     before = loss()
@@ -88,7 +89,7 @@ def test_the_gradient_moves_towards_the_winner_and_away_from_the_loser() -> None
         x.update({n: torch.zeros_like(pairs.winner[n]) for n in LAYOUT})
         zero = torch.zeros(len(decided))
         with torch.no_grad():
-            answer = geometry_task(stage.weights, own, one, one["picture"]).predict
+            answer = geometry_task(stage.weights, own, one).predict
             made = answer(x, zero + 300, zero)["shape"]
         won, lost = ((made - p["shape"]).square().flatten(1).mean(1) for p in (pairs.winner, pairs.loser))
         return float(((lost - won) * decided).sum())

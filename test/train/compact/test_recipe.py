@@ -99,8 +99,8 @@ def test_channels_last_changes_no_number() -> None:
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)
     with torch.no_grad():
         answers = [
-            geometry_task({}, net, one, one["picture"]).predict(  # type: ignore[arg-type]
-                geometry_task({}, net, one, one["picture"]).latents,  # type: ignore[arg-type]
+            geometry_task({}, net, one).predict(  # type: ignore[arg-type]
+                geometry_task({}, net, one).latents,  # type: ignore[arg-type]
                 torch.full((2,), 300.0),
                 torch.zeros(2),
             )
@@ -142,7 +142,7 @@ def test_four_solids_are_learned_by_heart(tmp_path: Path) -> None:
         )
         network.load_state_dict(load_file(tmp_path / name / "weights.safetensors"))
         network.eval()
-        task = geometry_task({}, network, four, four["picture"])  # type: ignore[arg-type]
+        task = geometry_task({}, network, four)  # type: ignore[arg-type]
         told = 0.25 if name == "geometry-distil" else 0.0
         made = sampled(task, 4, told, torch.Generator().manual_seed(0))["shape"][:, 0]
         scores[name] = overlap(made, four["shape"]).tolist()

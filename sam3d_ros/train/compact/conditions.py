@@ -1,0 +1,72 @@
+"""What the compact networks are shown of an example: all of it, or without colours, picture or points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from sam3d_ros.compact.lift import BLANK
+from sam3d_ros.train.stages import Stage
+
+NO_COLOUR = 0.1
+"""Share of the samples whose colours are hidden from the model; the stage says how many get no picture or no points."""
+_COLOURS, _POINTS = slice(0, 3), slice(4, 7)
+_MEASURED = 7
+"""Channels of a picture (compact/picture.py)."""
+
+Batch = Mapping[str, Tensor]
+
+
+def without_colours(batch: Batch) -> dict[str, Tensor]:
+    """grid as it is, the picture (B, 8, P, P) grey."""
+    picture = batch["picture"].clone()
+    picture[
+        :, _COLOURS
+    ].zero_()  # an assignment would send the number to the device, which no recorded step may
+    return {**batch, "picture": picture}
+
+
+def without_picture(batch: Batch) -> dict[str, Tensor]:
+    """Of the picture nothing is left, not even the mask; the grid knows its silhouette."""
+    return {**batch, "picture": torch.zeros_like(batch["picture"])}
+
+
+def without_points(batch: Batch) -> dict[str, Tensor]:
+    """Nothing was measured: of the grid (B, 6, G, G, G) silhouette and height are left, of the picture colours and
+    mask. The box, and so the object's place and rough size, is still that of the points."""
+    grid, picture = batch["grid"].clone(), batch["picture"].clone()
+    for channel, value in enumerate(BLANK):
+        if value is not None:
+            grid[:, channel].fill_(value)
+    picture[:, _POINTS].zero_()
+    picture[:, _MEASURED].fill_(-1)
+    return {**batch, "grid": grid, "picture": picture}
+
+
+def shown(stage: Stage, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """The batch as a stage shows it: NO_COLOUR of the samples without colours, `p_uncond` without picture,
+    `p_no_pointmap` without points."""
+
+    def draw() -> Tensor:
+        device = batch["picture"].device
+        return torch.rand(len(batch["picture"]), generator=generator, device=device)
+
+    def hide(
+        seen: dict[str, Tensor], chosen: Tensor, without: Callable[[Batch], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        less = without(seen)
+        mixed = {
+            name: torch.where(chosen.reshape(-1, *[1] * (value.ndim - 1)), less[name], value)
+            for name, value in seen.items()
+            if less[name] is not value
+        }
+        return {**seen, **mixed}
+
+    number = draw()
+    seen = hide(dict(batch), number <= NO_COLOUR + stage.p_uncond, without_colours)
+    seen = hide(seen, number <= stage.p_uncond, without_picture)
+    if stage.p_no_pointmap:
+        seen = hide(seen, draw() <= stage.p_no_pointmap, without_points)
+    return seen
