@@ -89,6 +89,7 @@ def train(
     validation: Path | None = None,
     steps: int | None = None,
     batch: int | None = None,
+    rate: float | None = None,
     accumulate: int = 1,
     workers: int = 0,
     resident: int = 0,
@@ -118,6 +119,7 @@ def train(
         validation: for nano and compact a folder of scenes that are not trained on, for numbers and sheets.
         steps: instead of the stage's.
         batch: samples per step over all processes, instead of the stage's.
+        rate: learning rate after the warm-up, instead of the stage's.
         accumulate: micro-batches per process and step, where a batch does not fit.
         workers: processes that make the data.
         resident: for nano and compact: examples that stay in the device's memory (0.3 MB each, 0.8 MB for texture
@@ -137,24 +139,25 @@ def train(
 
     folders = tuple(Path(name) for name in data.split(",") if name)
     options = Options(
-        out,
-        start,
-        geometry,
-        folders,
-        validation,
-        steps,
-        batch,
-        accumulate,
-        workers,
-        resident,
-        seed,
-        compiled,
-        recorded,
-        sharded,
-        precision,
-        log,
-        sheets,
-        checkpoints,
+        out=out,
+        start=start,
+        geometry=geometry,
+        data=folders,
+        validation=validation,
+        steps=steps,
+        batch=batch,
+        rate=rate,
+        accumulate=accumulate,
+        workers=workers,
+        resident=resident,
+        seed=seed,
+        compiled=compiled,
+        recorded=recorded,
+        sharded=sharded,
+        precision=precision,
+        log=log,
+        sheets=sheets,
+        checkpoints=checkpoints,
     )
     return run(stage, config, options)
 

@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sam3d_ros.types import InputError
 
@@ -29,6 +29,7 @@ class Options:
     validation: Path | None = None
     steps: int | None = None
     batch: int | None = None
+    rate: float | None = None
     accumulate: int = 1
     workers: int = 0
     resident: int = 0
@@ -69,7 +70,8 @@ def train_stage(name: str, config: Config, options: Options) -> int:
 
     chosen = recipe(config)
     stage = find(chosen.stages, name)
-    stage = replace(stage, steps=options.steps or stage.steps, batch=options.batch or stage.batch)
+    asked: dict[str, Any] = {"steps": options.steps, "batch": options.batch, "learning_rate": options.rate}
+    stage = replace(stage, **{name: value for name, value in asked.items() if value is not None})
     torch.manual_seed(options.seed)
     folder = options.out / config
     network = begin(chosen, stage, folder, options.start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ def test_a_stage_starts_from_the_one_before_and_goes_on(
     assert run(tmp_path, "geometry-pre") == 0
     after = load_file(weights)
     assert all((before[n] == after[n]).all() for n in before)
-    assert run(tmp_path, "geometry-dpo", "--start", str(weights)) == 0
+    assert run(tmp_path, "geometry-dpo", "--start", str(weights), "--rate", "1e-5") == 0
+    records = [json.loads(line) for line in (tmp_path / "toy" / "geometry-dpo" / "log.jsonl").open()]
+    assert max(record["rate"] for record in records if "rate" in record) <= 1e-5
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,8 @@ def test_a_stage_starts_from_the_one_before_and_goes_on(
         (["pre", "--config", "toy"], "there is no stage 'pre'"),
         (["geometry-pre", "--config", "toy", "--batch", "3", "--accumulate", "2"], "does not split"),
         (["geometry-pre", "--config", "toy", "--start", "nothing"], "which is missing"),
+        (["geometry-pre", "--config", "toy", "--rate", "0"], "the learning rate must be positive"),
+        (["geometry-pre", "--config", "toy", "--steps", "0"], "must be at least 1"),
     ],
 )
 def test_what_cannot_be_done_is_said(
