@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,20 +17,20 @@ _COLOURS, _POINTS = slice(0, 3), slice(4, 7)
 _MEASURED = 7
 """Channels of a picture (compact/picture.py)."""
 
-Batch = Mapping[str, Tensor]
+Batch: TypeAlias = Mapping[str, Tensor]
+Without: TypeAlias = Callable[[Batch], dict[str, Tensor]]
 
 
 def without_colours(batch: Batch) -> dict[str, Tensor]:
-    """grid as it is, the picture (B, 8, P, P) grey."""
+    """The picture (B, 8, P, P) in grey."""
     picture = batch["picture"].clone()
-    picture[
-        :, _COLOURS
-    ].zero_()  # an assignment would send the number to the device, which no recorded step may
+    # Not by assignment, which would send the number to the device: a recorded step cannot have that.
+    picture[:, _COLOURS].zero_()
     return {**batch, "picture": picture}
 
 
 def without_picture(batch: Batch) -> dict[str, Tensor]:
-    """Of the picture nothing is left, not even the mask; the grid knows its silhouette."""
+    """Nothing of the picture, not even the mask; the grid knows its silhouette."""
     return {**batch, "picture": torch.zeros_like(batch["picture"])}
 
 
@@ -48,25 +49,26 @@ def without_points(batch: Batch) -> dict[str, Tensor]:
 def shown(stage: Stage, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """The batch as a stage shows it: NO_COLOUR of the samples without colours, `p_uncond` without picture,
     `p_no_pointmap` without points."""
-
-    def draw() -> Tensor:
-        device = batch["picture"].device
-        return torch.rand(len(batch["picture"]), generator=generator, device=device)
-
-    def hide(
-        seen: dict[str, Tensor], chosen: Tensor, without: Callable[[Batch], dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
-        less = without(seen)
-        mixed = {
-            name: torch.where(chosen.reshape(-1, *[1] * (value.ndim - 1)), less[name], value)
-            for name, value in seen.items()
-            if less[name] is not value
-        }
-        return {**seen, **mixed}
-
-    number = draw()
-    seen = hide(dict(batch), number <= NO_COLOUR + stage.p_uncond, without_colours)
-    seen = hide(seen, number <= stage.p_uncond, without_picture)
+    number = _draw(batch, generator)
+    seen = _mixed(batch, number <= NO_COLOUR + stage.p_uncond, without_colours)
+    seen = _mixed(seen, number <= stage.p_uncond, without_picture)
     if stage.p_no_pointmap:
-        seen = hide(seen, draw() <= stage.p_no_pointmap, without_points)
+        seen = _mixed(seen, _draw(batch, generator) <= stage.p_no_pointmap, without_points)
     return seen
+
+
+def _draw(batch: Batch, generator: torch.Generator) -> Tensor:
+    """(B,) in 0 .. 1."""
+    picture = batch["picture"]
+    return torch.rand(len(picture), generator=generator, device=picture.device)
+
+
+def _mixed(batch: Batch, chosen: Tensor, without: Without) -> dict[str, Tensor]:
+    """The chosen (B,) samples without something."""
+    less = without(batch)
+    return {
+        name: value
+        if less[name] is value
+        else torch.where(chosen.reshape(-1, *[1] * (value.ndim - 1)), less[name], value)
+        for name, value in batch.items()
+    }
