@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from scipy import sparse  # type: ignore[import-untyped]
 from scipy.sparse import csgraph  # type: ignore[import-untyped]
+from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from sam3d_ros.perception import frames
 from sam3d_ros.perception.masks import MaskLimits, roi_of
 from sam3d_ros.perception.support import depth_sigma, support_for_object
-from sam3d_ros.types import Bool, Float, Frame, Int, Mask, ObjectView, RejectCode, Rejected, Support
+from sam3d_ros.types import Bool, Camera, Float, Frame, Int, Mask, ObjectView, RejectCode, Rejected, Support
 
 GREY = 128
 """The colour of points where the camera has none."""
@@ -43,8 +44,8 @@ def object_view(frame: Frame, mask: Mask, support: Support, limits: MaskLimits) 
         seen = pixels & (z >= limits.min_depth) & (z <= limits.max_depth)
     total = int(seen.sum())
     seen = seen & ~_flying(z)
-    seen = _main_part(points, seen)
     own = support_for_object(frame.points_cam, mask, support)
+    seen = _own_parts(points, seen, pixels, own, frame.camera)
     seen = _without_rim(points, seen, pixels, own)
     cloud = points[seen]
     if len(cloud) < limits.min_points:
@@ -92,12 +93,14 @@ def _flying(z: Float) -> Bool:
     return flying
 
 
-def _main_part(points: Float, seen: Bool) -> Bool:
-    """`seen` without parts that a jump in depth separates from the largest one and that are small or far
-    from it.
+def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera: Camera) -> Bool:
+    """`seen` without parts that a jump in depth separates from the largest one and that are small, or far from it, or
+    what a rough mask takes along.
 
-    An occluder may cut an object in two, so a part stays if it has 2 % of the points and its depth is
-    within the range of the largest part, widened by half the width of all (at least 3 cm).
+    An occluder may cut an object in two, and where a sensor has gaps a goblet comes as foot and cup. So a part with 2 %
+    of the points stays if its depth is within the range of the largest part, widened by half the width of all (at least
+    3 cm). At another depth it stays if it reaches into the mask, beyond the rim where masks err, does not lie on the
+    support, and is no farther from the largest part than the mask is long.
     """
     label, sizes = _depth_components(points[..., 2], seen)
     if len(sizes) < 2:
@@ -105,19 +108,45 @@ def _main_part(points: Float, seen: Bool) -> Bool:
     flat = points[seen]
     main = int(np.argmax(sizes))
     order = np.argsort(label, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    core = flat[label == main]
+    own = np.split(order, np.cumsum(sizes)[:-1])
+    core = flat[own[main]]
     low, high = np.percentile(core, [2, 98], axis=0)
     margin = max(0.03, 0.5 * float((high - low)[:2].max()))
     keep = sizes >= max(3.0, 0.02 * len(flat))
-    z = flat[order, 2]
     for part in np.flatnonzero(keep):
-        middle = float(np.median(z[starts[part] : starts[part] + sizes[part]]))
-        keep[part] = low[2] - margin < middle < high[2] + margin
+        if low[2] - margin < np.median(flat[own[part], 2]) < high[2] + margin:
+            continue
+        inwards = _from_edge(pixels)[seen]
+        rim = min(max(4, camera.width // 80), 0.6 * float(inwards[own[main]].max()))
+        length = max(pixels.shape) * float(np.median(core[:, 2])) / camera.fx
+        keep[part] = (
+            inwards[own[part]].max() > rim
+            and not _lies(flat[own[part]], support)
+            and cKDTree(core).query(flat[own[part]])[0].min() < length
+        )
     keep[main] = True
     kept = seen.copy()
     kept[seen] = keep[label]
     return kept
+
+
+def _from_edge(pixels: Bool) -> Float:
+    """(h, w) px from the mask's edge, 0 outside."""
+    distance = cv2.distanceTransform(np.pad(pixels, 1).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(distance[1:-1, 1:-1], np.float32)
+
+
+def _lies(points: Float, support: Support) -> bool:
+    """Whether most of points (N, 3) m are on the support."""
+    if support.offset is None:
+        return False
+    height = points @ support.up_cam - support.offset
+    return bool((np.abs(height) < _slack(points)).mean() > 0.5)
+
+
+def _slack(points: Float) -> Float:
+    """Height in m within which points (..., 3) may be on the support."""
+    return 2.5 * depth_sigma(points[..., 2])
 
 
 def _depth_components(z: Float, seen: Bool) -> tuple[Int, Int]:
@@ -149,11 +178,11 @@ def _without_rim(points: Float, seen: Bool, pixels: Bool, support: Support) -> B
         return seen
     with np.errstate(invalid="ignore"):  # a sensor's inf
         height = points @ support.up_cam - support.offset
-    slack = 2.5 * depth_sigma(points[..., 2])
+    slack = _slack(points)
     if float(np.percentile(height[seen], 95)) < 4 * float(np.median(slack[seen])):
         return seen
     rim = max(3, round(0.01 * max(pixels.shape)))
-    edge = cv2.distanceTransform(np.pad(pixels, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1] <= rim
+    edge = _from_edge(pixels) <= rim
     with np.errstate(invalid="ignore"):
         kept: Bool = seen & ~(edge & (np.abs(height) < slack))
     return kept

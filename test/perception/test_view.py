@@ -152,6 +152,29 @@ def test_an_object_cut_in_two_by_an_occluder_stays_whole(render: Render) -> None
     assert world[:, 1].max() > 0.19
 
 
+def test_parts_that_gaps_of_the_sensor_separate_stay(render: Render) -> None:
+    """A goblet from above whose stem gave no depth: the cup is nearer than all that is left of the foot."""
+    foot, stem = Box(0.7, 0, 0, (0.1, 0.1, 0.01)), Box(0.7, 0, 0.01, (0.012, 0.012, 0.1))
+    cup = Box(0.7, 0, 0.11, (0.08, 0.08, 0.08))
+    scene = render([foot, stem, cup, table()], pitch_deg=45)
+    height = in_world(scene, scene.frame.points_cam.reshape(-1, 3))[:, 2].reshape(scene.occupied.shape)
+    points = scene.frame.points_cam.copy()
+    points[scene.occupied & (height > 0.012) & (height < 0.11)] = np.nan
+    world = in_world(scene, view_of(with_points(scene, points), Mask(1, scene.occupied)).points_cam)
+    assert world[:, 2].min() < 0.012
+    assert world[:, 2].max() == pytest.approx(0.19, abs=0.003)
+
+
+def test_a_neighbour_in_a_dilated_mask_goes(render: Render) -> None:
+    """Something taller, nearer to the camera, whose edge lies under the rim of the mask."""
+    scene = render([BOX, Box(0.65, -0.052, 0, (0.05, 0.09, 0.25), False), table()], pitch_deg=35)
+    pixels = scene.masks[0].pixels
+    rough = cv2.dilate(pixels.astype(np.uint8), np.ones((7, 7))).astype(bool)
+    assert (in_world(scene, scene.frame.points_cam[rough])[:, 0] < 0.7).mean() > 0.02
+    world = in_world(scene, view_of(scene, Mask(1, rough)).points_cam)
+    assert world[:, 0].min() > 0.79
+
+
 def test_rejections(render: Render) -> None:
     scene = render([BOX, table()])
     empty = Mask(7, np.zeros_like(scene.masks[0].pixels), "cup")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from sam3d_ros.model.compact.geometry import COLUMN, CompactGeometry
 from sam3d_ros.model.compact.texture import CompactTexture
 from sam3d_ros.train.compact.batches import count
-from sam3d_ros.train.compact.conditions import Batch
+from sam3d_ros.train.compact.conditions import Without
 from sam3d_ros.train.compact.geometry_loss import geometry_task, shape_error
 from sam3d_ros.train.compact.preference_loss import overlap
 from sam3d_ros.train.compact.store import Arrays, examples_of, scene_files, unquantised
@@ -62,7 +62,7 @@ def told(stage: Stage, steps: int) -> float:
 
 
 def geometry_numbers(
-    stage: Stage, held: Held, network: CompactGeometry, seen: Callable[[Batch], dict[str, Tensor]] = dict
+    stage: Stage, held: Held, network: CompactGeometry, seen: Without = dict
 ) -> dict[str, float]:
     """iou_1, error_1: grid IoU and Huber error after one step from noise; iou_4, error_4: after STEPS of them;
     iou_completion: of the classical completion that the network begins with. seen: what is left of the examples
