@@ -29,6 +29,8 @@ from sam3d_ros.types import Camera, Float, InputError
 VIEWS = 200
 STRIDE = 1000
 """Seeds per view: what the attempts of one view may use up."""
+DRAWS = 1000
+"""Objects that are tried; a few of every wheel cannot be used."""
 _SCOUT = Camera(160, 120, CAMERA.fx / 4, CAMERA.fy / 4, 79.5, 59.5)
 """A quick look, to find a camera from which an object is hidden as much as wanted."""
 
@@ -55,13 +57,14 @@ class Fetched:
         return found
 
     def draw(self, rng: np.random.Generator) -> ObjectModel:
-        """Any of the objects in random colours."""
+        """Any of the objects in random colours. Raises InputError where the wheel has none that can be used."""
         wheel = self.wheel()
-        while True:
+        for _ in range(DRAWS):
             try:
                 return dress(_loaded(self.source, wheel, int(rng.choice(self.numbers))), rng)
             except Unusable:
                 continue
+        raise InputError(f"{wheel} has none of the objects of {self.package}")
 
 
 @lru_cache(maxsize=128)

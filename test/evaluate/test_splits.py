@@ -119,6 +119,16 @@ def test_household_things_come_from_the_wheel(tmp_path, monkeypatch):
         assert len(np.unique(target.mesh.colors, axis=0)) > 1
 
 
+def test_a_wheel_without_the_objects_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "sam3d_ros" / "wheels" / "MyoSuite-2.1.0-any.whl"
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("nothing", "")
+    with pytest.raises(InputError, match="has none of the objects of MyoSuite"):
+        make_view("household", 0)
+
+
 @pytest.mark.parametrize(
     ("split", "command"), [("random-urdfs-heldout", "random-urdfs"), ("household", "object-sim")]
 )
