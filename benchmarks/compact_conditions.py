@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
-from safetensors.torch import load_file
 
 from sam3d_ros.model.compact.config import COMPACT, NANO
 from sam3d_ros.model.compact.geometry import CompactGeometry
+from sam3d_ros.train.checkpoint import load_weights
 from sam3d_ros.train.compact.conditions import without_colours, without_picture, without_points
 from sam3d_ros.train.compact.recipe import fast_on_cpu
 from sam3d_ros.train.compact.stages import STAGES
@@ -42,7 +42,7 @@ def main() -> None:
     table = Table("weights", "shown", "grid IoU, 1 step", "4 steps", "completion")
     for path in arguments.weights:
         network = fast_on_cpu(CompactGeometry(COMPACT if arguments.config == "compact" else NANO)).eval()
-        network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+        load_weights(network, path)
         for name, seen in SHOWN.items():
             with torch.no_grad():
                 numbers = geometry_numbers(STAGES["geometry-pre"], held, network, seen)

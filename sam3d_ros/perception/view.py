@@ -118,18 +118,21 @@ def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera
     low, high = np.percentile(core, [2, 98], axis=0)
     margin = max(0.03, 0.5 * float((high - low)[:2].max()))
     keep = sizes >= max(3.0, 0.02 * len(flat))
-    for part in np.flatnonzero(keep):
-        own = order[starts[part] : starts[part] + sizes[part]]
-        if low[2] - margin < np.median(flat[own, 2]) < high[2] + margin:
-            continue
-        inwards = _from_edge(pixels)[seen]
+    parts = {i: order[starts[i] : starts[i] + sizes[i]] for i in np.flatnonzero(keep)}
+    elsewhere = [
+        i for i, own in parts.items() if not low[2] - margin < np.median(flat[own, 2]) < high[2] + margin
+    ]
+    if elsewhere:
+        inwards, tree = _from_edge(pixels)[seen], cKDTree(core)
         rim = min(max(4.0, RIM * camera.width), THIN * float(inwards[label == main].max()))
         length = max(pixels.shape) * float(np.median(core[:, 2])) / camera.fx
-        keep[part] = (
-            inwards[own].max() > rim
-            and not _lies(flat[own], support)
-            and cKDTree(core).query(flat[own])[0].min() < length
-        )
+        for i in elsewhere:
+            own = parts[i]
+            keep[i] = (
+                inwards[own].max() > rim
+                and not _lies(flat[own], support)
+                and tree.query(flat[own])[0].min() < length
+            )
     keep[main] = True
     kept = seen.copy()
     kept[seen] = keep[label]

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from sam3d_ros.train.checkpoint import save_weights
+from sam3d_ros.train.checkpoint import read_weights, save_weights
 from sam3d_ros.types import InputError
 
 
@@ -29,10 +27,7 @@ def averaged(paths: Sequence[Path], shares: Sequence[float] = ()) -> dict[str, T
         raise InputError(f"{len(paths)} weights need as many shares, not negative: {list(shares)}")
     mean: dict[str, Tensor] = {}
     for path, share in zip(paths, shares, strict=True):
-        try:
-            weights = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"{path} holds no weights ({error})") from None
+        weights = read_weights(path)
         if mean and {n: t.shape for n, t in weights.items()} != {n: t.shape for n, t in mean.items()}:
             raise InputError(f"{path} is of another network than {paths[0]}")
         for name, tensor in weights.items():

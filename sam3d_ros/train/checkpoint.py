@@ -179,15 +179,20 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[st
     flush(path.parent)
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Raises InputError where the file is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} holds no weights ({error})") from None
+
+
 def load_weights(network: nn.Module, path: Path, partial: bool = False) -> None:
     """Put the weights of `save_weights` into a network that is not distributed yet. partial: some may be missing.
 
     Raises InputError where the file is missing, damaged, or of another network.
     """
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} holds no weights ({error})") from None
+    state = read_weights(path)
     own = {n: t for n, t in network.state_dict().items() if n not in state} if partial else {}
     check(network, {**own, **state}, path)
     network.load_state_dict({**own, **state})

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from sam3d_ros.compact.lift import BLANK
+from sam3d_ros.compact.picture import CHANNELS
 from sam3d_ros.train.stages import Stage
 
 NO_COLOUR = 0.1
 """Share of the samples whose colours are hidden from the model; the stage says how many get no picture or no points."""
-_COLOURS, _POINTS = slice(0, 3), slice(4, 7)
-_MEASURED = 7
-"""Channels of a picture (compact/picture.py)."""
+_MEASURED = CHANNELS.index("measured")
+_COLOURS, _POINTS = slice(0, CHANNELS.index("mask")), slice(CHANNELS.index("x"), _MEASURED)
 
 Batch: TypeAlias = Mapping[str, Tensor]
 Without: TypeAlias = Callable[[Batch], dict[str, Tensor]]
