@@ -61,7 +61,7 @@ def look() -> tuple[Frame, list[Mask], Float]:
 def questions_of(frame: Frame, masks: list[Mask], model: CompactModel) -> list[Question]:
     occupied = np.logical_or.reduce([mask.pixels for mask in masks])
     support = find_support(frame.points_cam, occupied, frame.up_cam)
-    views = [object_view(frame, mask, support, MaskLimits()) for mask in masks]
+    views = [object_view(frame, mask, support, MaskLimits(), occupied) for mask in masks]
     return [ask(view, frame, model.side, model.pixels) for view in views if isinstance(view, ObjectView)]
 
 

@@ -119,7 +119,9 @@ class Reconstructor:
         for i in [i for i in range(len(masks)) if i not in entries]:
             steps.begin("points", masks[i].index)
             with timed(seconds[i], "points"):
-                seen = self._guarded(masks[i], object_view, frame, masks[i], support, self.settings.limits)
+                seen = self._guarded(
+                    masks[i], object_view, frame, masks[i], support, self.settings.limits, occupied
+                )
             if isinstance(seen, Rejected):
                 entries[i] = seen
             else:

@@ -128,7 +128,8 @@ class ObjectView:
 
     points_cam: (N, 3) float32 m, finite points inside the mask without flying pixels. colors: (N, 3) uint8 sRGB.
     T_cam_view: (4, 4) float64, the view frame: origin on the support under the visible points' middle (or at their
-    lowest level), z up, x horizontal and away from the camera, y left.
+    lowest level), z up, x horizontal and away from the camera, y left. occupied: (H, W) bool, pixels of any mask of the
+    frame, this one's too.
     """
 
     mask: Mask
@@ -137,6 +138,7 @@ class ObjectView:
     colors: UInt8
     support: Support
     T_cam_view: Float
+    occupied: Bool
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sam3d_ros.perception.camera import project
 from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.types import Bool, Float, Frame, InputError, Int, ObjectView
 
-HOLE = 10  # pixels
+RIM = 1 / 320  # of the width of the picture, by which masks of other things may be too small
 MARGIN = 24  # pixels around the mask in which free space is looked up
 
 
@@ -23,9 +23,9 @@ MARGIN = 24  # pixels around the mask in which free space is looked up
 class Evidence:
     """One object's visible points and the depth image around it.
 
-    points: (N, 3) float32 m, view frame, table left out. depth: (h, w) float32 m, NaN where unknown; `mask`
-    (h, w) bool; `gap` (h, w) float32 pixels from each pixel outside the mask to the mask. x0, y0: image
-    position of the crop.
+    points: (N, 3) float32 m, view frame, table left out. depth: (h, w) float32 m, NaN where unknown, inf where nothing
+    masked is in sight; `mask` (h, w) bool; `gap` (h, w) float32 pixels from each pixel outside the mask to the mask.
+    x0, y0: image position of the crop.
     """
 
     view: ObjectView
@@ -43,8 +43,8 @@ class Evidence:
 
         Inside the mask it is the distance to the seen surface along the optical axis. Outside, a point that
         the camera saw through, or that lies on the surface of something else, is minus its distance to the
-        mask's outline; a point behind something nearer, behind a large hole of the depth image or out of the
-        picture may be solid and gets +inf.
+        mask's outline; a point behind something nearer, behind a hole in the depth of another masked thing or out of
+        the picture may be solid and gets +inf.
         """
         return self.look_up(points)[0]
 
@@ -103,17 +103,21 @@ def evidence(view: ObjectView, frame: Frame, margin: int = MARGIN) -> Evidence:
     y1 = min(view.roi.y + view.roi.height + margin, rows)
     mask = np.ascontiguousarray(view.mask.pixels[y0:y1, x0:x1])
     gap = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    depth = fill_holes(np.ascontiguousarray(frame.points_cam[y0:y1, x0:x1, 2]), mask)
+    others = np.ascontiguousarray(view.occupied[y0:y1, x0:x1]) & ~mask
+    depth = np.ascontiguousarray(frame.points_cam[y0:y1, x0:x1, 2])
+    depth = beyond_holes(depth, mask, others, round(RIM * columns))
     return Evidence(view, frame, points, depth, mask, gap.astype(np.float32), x0, y0)
 
 
-def fill_holes(depth: Float, mask: Bool) -> Float:
-    """Depth (h, w) m with its holes outside the mask filled by the farthest depth within `HOLE` pixels.
+def beyond_holes(depth: Float, mask: Bool, others: Bool, rim: int) -> Float:
+    """Depth (h, w) m with inf in its holes that neither the object's mask covers nor one of `others`, grown by `rim`
+    pixels.
 
-    Beside an object a depth camera sees nothing where one of its two eyes is covered; what is there is the
-    background. Holes inside the mask and larger ones stay NaN.
+    Beside an object a depth camera sees nothing where one of its two eyes is covered, and behind it is often nothing
+    near enough; the mask says that the object is not there. In holes of other masks something may stand before it.
     """
-    known = np.where(np.isfinite(depth), depth, 0).astype(np.float32)
-    around = cv2.dilate(np.where(mask, 0, known), np.ones((2 * HOLE + 1, 2 * HOLE + 1), np.uint8))
-    filled: Float = np.where(~np.isfinite(depth) & ~mask & (around > 0), around, depth).astype(np.float32)
-    return filled
+    side = 2 * rim + 1
+    covered = mask | (cv2.dilate(others.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
+    unknown = np.where(covered, np.float32(np.nan), np.float32(np.inf))
+    known: Float = np.where(np.isfinite(depth), depth, unknown).astype(np.float32)
+    return known

@@ -26,7 +26,7 @@ from sam3d_ros.perception.pointmap import points_from_depth
 from sam3d_ros.perception.support import find_support
 from sam3d_ros.perception.view import object_view
 from sam3d_ros.pipeline import Reconstructor
-from sam3d_ros.types import Float, Frame, InputError, Mask, Mesh, Reconstruction, Rejected, Support
+from sam3d_ros.types import Bool, Float, Frame, InputError, Mask, Mesh, Reconstruction, Rejected, Support
 
 FROM_MEMORY: Mapping[str, Callable[[Float], Mesh]] = {"mean": mean_at_centroid, "nearest": nearest_shape}
 """What training shapes alone are worth: visible points (N, 3) in the view frame to a mesh there, m."""
@@ -113,15 +113,15 @@ def _remember(shape_for: Callable[[Float], Mesh], shot: Shot) -> list[Prediction
     wanted, others = _masks(shot)
     occupied = np.logical_or.reduce([mask.pixels for mask in (*wanted, *others)])
     support = find_support(frame.points_cam, occupied, frame.up_cam)
-    return [_remember_one(shape_for, frame, mask, support) for mask in wanted]
+    return [_remember_one(shape_for, frame, mask, support, occupied) for mask in wanted]
 
 
 def _remember_one(
-    shape_for: Callable[[Float], Mesh], frame: Frame, mask: Mask, support: Support
+    shape_for: Callable[[Float], Mesh], frame: Frame, mask: Mask, support: Support, occupied: Bool
 ) -> Prediction:
     start = time.perf_counter()
     limits = MaskLimits()
-    view = check_mask(mask, frame, limits) or object_view(frame, mask, support, limits)
+    view = check_mask(mask, frame, limits) or object_view(frame, mask, support, limits, occupied)
     if isinstance(view, Rejected):
         return missing(view.reason)
     shape = shape_for(apply(inverse(view.T_cam_view), view.points_cam.astype(np.float64)))

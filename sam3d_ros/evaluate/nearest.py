@@ -83,7 +83,8 @@ def training_view(number: int) -> TrainingView:
         up_cam, T_cam_world = T_world_cam[2, :3], inverse(T_world_cam)
         support = Support(up_cam, float(up_cam @ T_cam_world[:3, 3]), UpSource.GRAVITY)
         frame = Frame(None, points_from_depth(seen.depth_m, _CAMERA), _CAMERA)
-        view = object_view(frame, Mask(1, seen.labels == 1), support, MaskLimits())
+        mask = Mask(1, seen.labels == 1)
+        view = object_view(frame, mask, support, MaskLimits(), mask.pixels)
         if isinstance(view, ObjectView):
             T_view_cam = inverse(view.T_cam_view)
             vertices = apply(

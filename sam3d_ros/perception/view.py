@@ -22,8 +22,11 @@ THIN = 0.6
 """In terms of how far the largest part reaches into the mask: thin things lie within that rim altogether."""
 
 
-def object_view(frame: Frame, mask: Mask, support: Support, limits: MaskLimits) -> ObjectView | Rejected:
-    """Collect the points of `mask` that belong to the object. `support` is that of the scene.
+def object_view(
+    frame: Frame, mask: Mask, support: Support, limits: MaskLimits, occupied: Bool
+) -> ObjectView | Rejected:
+    """Collect the points of `mask` that belong to the object. `support` is that of the scene, `occupied` (H, W) the
+    pixels of all its masks.
 
     Left out are points out of the range of `limits`, flying pixels between two surfaces, parts far from the
     main one in depth (background seen past the edge of the mask or through a handle) and the rim of support
@@ -72,7 +75,7 @@ def object_view(frame: Frame, mask: Mask, support: Support, limits: MaskLimits) 
     middle[2] = low[2] if own.offset is None else own.offset
     T_cam_view = frames.view_frame(own.up_cam, T_up[:3, :3] @ middle)
     colors = np.full((len(cloud), 3), GREY, np.uint8) if frame.rgb is None else frame.rgb[window][seen]
-    return ObjectView(mask, roi, np.ascontiguousarray(cloud, np.float32), colors, own, T_cam_view)
+    return ObjectView(mask, roi, np.ascontiguousarray(cloud, np.float32), colors, own, T_cam_view, occupied)
 
 
 def _jump(z: Float) -> Float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sam3d_ros.baselines.columns import crumbs
-from sam3d_ros.baselines.evidence import evidence, fill_holes
+from sam3d_ros.baselines.evidence import beyond_holes, evidence
 from sam3d_ros.baselines.extrude import extrude
 from sam3d_ros.baselines.hull import convex, hull
 from sam3d_ros.baselines.mirror import Plane, find_plane, mirror
@@ -57,7 +58,7 @@ def view_of(points: Float, mask: np.ndarray, T_cam_view: Float) -> ObjectView:
     up = T_cam_view[:3, 2]
     support = Support(up, float(up @ T_cam_view[:3, 3]), UpSource.SUPPORT_PLANE)
     colors = np.zeros((int(mask.sum()), 3), np.uint8)
-    return ObjectView(Mask(1, mask), roi, points[mask], colors, support, T_cam_view)
+    return ObjectView(Mask(1, mask), roi, points[mask], colors, support, T_cam_view, mask)
 
 
 @pytest.mark.parametrize("method", [extrude, mirror])
@@ -111,9 +112,7 @@ def test_points_that_span_nothing_give_a_thin_solid_or_a_clear_error(method: Met
         "two": np.full((2, 3), 0.03),
     }[shape]
     points_cam = frames.apply(view.T_cam_view, points).astype(np.float32)
-    odd = ObjectView(
-        view.mask, view.roi, points_cam, np.zeros((len(points), 3), np.uint8), view.support, view.T_cam_view
-    )
+    odd = replace(view, points_cam=points_cam, colors=np.zeros((len(points), 3), np.uint8))
     try:
         mesh = method(odd, frame)
     except (InputError, MeshError):
@@ -162,16 +161,34 @@ def test_clearance_knows_free_seen_and_hidden() -> None:
     assert beside < 0 or beside == np.inf  # outside of the crop nothing is known
 
 
-def test_holes_beside_the_mask_become_background() -> None:
-    depth = np.full((9, 30), 1.0, np.float32)
-    mask = np.zeros(depth.shape, bool)
-    mask[:, :8] = True
+def test_holes_that_no_mask_covers_hide_nothing() -> None:
+    depth = np.full((9, 60), 1.0, np.float32)
+    mask, others = np.zeros((2, *depth.shape), bool)
+    mask[:, :8], others[:, 50:] = True, True
     depth[mask] = 0.5
-    depth[:, 8:12] = np.nan
-    depth[4, 3] = np.nan
-    filled = fill_holes(depth, mask)
-    assert (filled[:, 8:12] == 1.0).all()
-    assert np.isnan(filled[4, 3])
+    depth[:, 8:55] = np.nan
+    depth[4, 3], depth[5, 3] = np.nan, np.inf
+    known = beyond_holes(depth, mask, others, rim=3)
+    assert (known[:, 8:47] == np.inf).all()
+    assert np.isnan(known[:, 47:55]).all()
+    assert np.isnan(known[4:6, 3]).all()
+    there = np.isfinite(depth)
+    np.testing.assert_array_equal(known[there], depth[there])
+
+
+def test_a_box_ends_at_its_mask_where_the_sensor_is_blind() -> None:
+    """Nothing is known beside the box but that its mask ends there; a blind thing in another mask may hide more of
+    it."""
+    view, frame = seen_box((0.08, 0.10, 0.06))
+    blind = replace(frame, points_cam=np.where(view.mask.pixels[..., None], frame.points_cam, np.nan))
+    beside = np.array([[0.0, 0.08, 0.03], [0.0, -0.08, 0.03]], np.float32)
+    alone = evidence(view, blind).clearance(beside)
+    assert (alone < -0.01).all()
+    left = np.zeros_like(view.mask.pixels)
+    left[:, : view.roi.x] = True
+    hidden = evidence(replace(view, occupied=view.mask.pixels | left), blind).clearance(beside)
+    assert hidden[0] == np.inf
+    assert hidden[1] == alone[1]
 
 
 def test_crumbs_go_and_large_parts_stay() -> None:

@@ -30,7 +30,8 @@ def view_of(
     scene: Scene, mask: Mask | None = None, support: Support | None = None, **limits: float
 ) -> ObjectView:
     settings_ = replace(MaskLimits(), **limits)
-    view = object_view(scene.frame, mask or scene.masks[0], support or true_support(scene), settings_)
+    mask = mask or scene.masks[0]
+    view = object_view(scene.frame, mask, support or true_support(scene), settings_, mask.pixels)
     assert isinstance(view, ObjectView), view
     return view
 
@@ -39,7 +40,8 @@ def rejected(
     scene: Scene, mask: Mask | None = None, support: Support | None = None, **limits: float
 ) -> Rejected:
     settings_ = replace(MaskLimits(), **limits)
-    view = object_view(scene.frame, mask or scene.masks[0], support or true_support(scene), settings_)
+    mask = mask or scene.masks[0]
+    view = object_view(scene.frame, mask, support or true_support(scene), settings_, mask.pixels)
     assert isinstance(view, Rejected)
     return view
 
@@ -217,7 +219,7 @@ def test_any_depth_and_mask_give_a_view_or_a_reason(seed: int, x: int, y: int, w
     pixels[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)] = True
     frame = Frame(None, points.astype(np.float32), small)
     support = Support(np.array([0.0, -1, 0]), 0.4, UpSource.SUPPORT_PLANE)
-    view = object_view(frame, Mask(3, pixels), support, MaskLimits(min_points=1))
+    view = object_view(frame, Mask(3, pixels), support, MaskLimits(min_points=1), pixels)
     if isinstance(view, Rejected):
         assert view.reason
     else:

@@ -33,7 +33,7 @@ def seen_ball() -> tuple[ObjectView, Frame]:
     roi = Roi(int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
     support = Support(np.array([0.0, -1, 0]), None, UpSource.SUPPORT_PLANE)
     view = ObjectView(
-        Mask(1, mask), roi, points[mask], np.zeros((len(rows), 3), np.uint8), support, np.eye(4)
+        Mask(1, mask), roi, points[mask], np.zeros((len(rows), 3), np.uint8), support, np.eye(4), mask
     )
     return view, Frame(None, points, CAMERA)
 

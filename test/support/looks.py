@@ -28,7 +28,7 @@ def views_of(frame: Frame, scene: BoxScene) -> list[ObjectView]:
     masks = masks_from_labels(scene.labels)
     occupied = np.logical_or.reduce([mask.pixels for mask in masks])
     support = find_support(frame.points_cam, occupied, frame.up_cam)
-    views = [object_view(frame, mask, support, MaskLimits()) for mask in masks]
+    views = [object_view(frame, mask, support, MaskLimits(), occupied) for mask in masks]
     assert all(isinstance(view, ObjectView) for view in views)
     return views  # type: ignore[return-value]
 

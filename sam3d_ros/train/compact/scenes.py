@@ -79,14 +79,15 @@ def looks(stream: ObjectStream, scene: int, seed: int) -> Iterator[Look]:
         scout = _quarter(camera)
         whole = renderer.silhouettes(scout, T_world_cam)
         masks = [_rough(labels == p.label, rng) for p in placed]
-        support = find_support(frame.points_cam, np.logical_or.reduce(masks), None)
+        occupied = np.logical_or.reduce(masks)
+        support = find_support(frame.points_cam, occupied, None)
         for position, pixels in enumerate(masks):
             label = placed[position].label
             seen, total = int((labels == label).sum()), 16 * int(whole[label].sum())
             mask = Mask(label, pixels)
             if seen < LEAST_VISIBLE * total or check_mask(mask, frame, MaskLimits()) is not None:
                 continue
-            view = object_view(frame, mask, support, MaskLimits())
+            view = object_view(frame, mask, support, MaskLimits(), occupied)
             if isinstance(view, Rejected):
                 continue
             T_cam_obj = inverse(T_world_cam) @ placed[position].T_world_obj

@@ -42,7 +42,8 @@ def reflection(look: Look) -> Look:
     )
     mask = replace(look.view.mask, pixels=np.ascontiguousarray(look.view.mask.pixels[:, ::-1]))
     support = replace(look.view.support, up_cam=IN_CAMERA[:3, :3] @ look.view.support.up_cam)
-    view = object_view(frame, mask, support, MaskLimits())
+    occupied = np.ascontiguousarray(look.view.occupied[:, ::-1])
+    view = object_view(frame, mask, support, MaskLimits(), occupied)
     assert isinstance(view, ObjectView)
     model, volume = look.thing.model, look.thing.volume
     mesh = Mesh(model.mesh.vertices * np.array([1, -1, 1], np.float32), model.mesh.faces[:, ::-1], None)
