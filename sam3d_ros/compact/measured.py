@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from sam3d_ros.mesh.surface import Grid
-from sam3d_ros.types import Float
+from sam3d_ros.types import Bool, Float
 
 REACH = 1.5
 """Standard deviation, in cells, of how far around a point the surface follows it."""
@@ -32,7 +32,21 @@ def drawn_to(points: Float, distance: Float, grid: Grid) -> Float:
     size = int(np.prod(grid.shape))
     count = np.bincount(cell, minlength=size)
     mean = np.bincount(cell, weights=off, minlength=size) / np.maximum(count, 1)
-    fields = ((count > 0).astype(np.float32), mean.astype(np.float32))
-    share, around = (ndimage.gaussian_filter(f.reshape(grid.shape), REACH, mode="constant") for f in fields)
+    share, around = (_spread(field.reshape(grid.shape)) for field in (count > 0, mean))
     moved: Float = distance - around / (share + np.float32(DOUBT))
     return moved.astype(np.float32)
+
+
+def beside(points: Float, grid: Grid) -> Float:
+    """(X, Y, Z) float32 share of the cells around each that hold one of points (N, 3): how far its distance is
+    measured."""
+    index = np.rint(grid.index(points)).astype(np.int64)
+    index = index[:, ((index >= 0) & (index < np.array(grid.shape)[:, None])).all(axis=0)]
+    held = np.zeros(grid.shape, np.bool_)
+    held[tuple(index)] = True
+    return _spread(held)
+
+
+def _spread(field: Float | Bool) -> Float:
+    spread: Float = ndimage.gaussian_filter(field.astype(np.float32), REACH, mode="constant")
+    return spread

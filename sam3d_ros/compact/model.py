@@ -19,6 +19,7 @@ from sam3d_ros.compact.hollow import doubtful, fill
 from sam3d_ros.compact.lift import CLEARANCE
 from sam3d_ros.compact.measured import drawn_to
 from sam3d_ros.compact.mirror import mirrored
+from sam3d_ros.compact.turned import turned
 from sam3d_ros.mesh.surface import Grid, surface
 from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
 from sam3d_ros.perception.frames import apply, inverse
@@ -98,8 +99,10 @@ class Refined:
     colour: Float
 
     def mesh(self, level: float) -> Mesh:
-        """Closed mesh in the view frame, m, drawn to what was seen. Raises MeshError where nothing is inside."""
-        return surface(drawn_to(self.points, self.distance + np.float32(level), self.grid), self.grid)
+        """Closed mesh in the view frame, m, drawn to what was seen, and turned where the thing is. Raises MeshError
+        where nothing is inside."""
+        distance = drawn_to(self.points, self.distance + np.float32(level), self.grid)
+        return surface(turned(distance, self.points, self.grid), self.grid)
 
     def colors_at(self, points: Float) -> UInt8:
         """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""

@@ -1,0 +1,140 @@
+"""Things turned on an axis: what was seen of one side tells the rest, and nothing else changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from sam3d_ros.compact.lift import TRUNCATION
+from sam3d_ros.compact.turned import turned
+from sam3d_ros.mesh.surface import Grid
+from sam3d_ros.types import Bool, Float
+
+SIDE, CELL = 48, 0.0025
+GRID = Grid(np.full(3, -CELL * (SIDE - 1) / 2), np.full(3, CELL), (SIDE, SIDE, SIDE))
+Distance = Callable[[Float], Float]
+
+
+def field(metres: Distance, grid: Grid = GRID) -> Float:
+    """Distances, positive inside, as the model gives them."""
+    cell = float(np.cbrt(np.prod(grid.spacing)))
+    values = metres(grid.points().astype(np.float64)).reshape(grid.shape)
+    return np.clip(values / (TRUNCATION * cell), -1, 1).astype(np.float32)
+
+
+def bowl(points: Float) -> Float:
+    """Half a hollow ball about an upright axis that lies between the cells; walls of 6 mm."""
+    x, y, z = points.T
+    r = np.sqrt((x - 0.0031) ** 2 + (y + 0.0042) ** 2 + (z - 0.02) ** 2)
+    return np.minimum(0.003 - np.abs(r - 0.043), 0.02 - z)
+
+
+def handle(points: Float) -> Float:
+    """A bar that sticks out of the bowl."""
+    x, y, z = points.T
+    return np.minimum.reduce([0.005 - np.abs(y + 0.0042), 0.005 - np.abs(z), x - 0.04, 0.058 - x])
+
+
+def can(points: Float) -> Float:
+    """Lying askew."""
+    along = np.array([0.8, 0.57, 0.19]) / np.linalg.norm([0.8, 0.57, 0.19])
+    s = points @ along
+    r = np.linalg.norm(points - s[:, None] * along, axis=1)
+    return np.minimum(0.022 - r, 0.04 - np.abs(s))
+
+
+def block(points: Float) -> Float:
+    return (np.array([0.045, 0.03, 0.03]) - np.abs(points)).min(axis=1)
+
+
+def in_front(distance: Float) -> Bool:
+    """Cells at the surface where x is small: what a camera there would see."""
+    x = GRID.points()[:, 0].reshape(GRID.shape)
+    return (np.abs(distance) < 0.15) & (x < -0.01)
+
+
+def answered(true: Float, error: float = 0.3, seed: int = 0) -> tuple[Float, Float]:
+    """An answer as `true` where it was seen and off by smooth errors elsewhere, and the points that were seen."""
+    rng = np.random.default_rng(seed)
+    noise = ndimage.gaussian_filter(rng.normal(size=true.shape), 3)
+    hidden = GRID.points()[:, 0].reshape(GRID.shape) > -0.01
+    answer = np.clip(true + hidden * noise * error / noise.std(), -1, 1).astype(np.float32)
+    return answer, GRID.points()[in_front(true).ravel()]
+
+
+def iou(a: Float, b: Float) -> float:
+    return float(((a > 0) & (b > 0)).sum() / ((a > 0) | (b > 0)).sum())
+
+
+@pytest.mark.parametrize("metres", [bowl, can])
+def test_the_hidden_side_is_as_the_seen_one(metres: Distance) -> None:
+    true = field(metres)
+    answer, points = answered(true)
+    found = turned(answer, points, GRID)
+    assert found.dtype == np.float32
+    assert iou(answer, true) < 0.9
+    assert 1 - iou(found, true) < 0.5 * (1 - iou(answer, true))
+
+
+def test_a_handle_stays_and_leaves_no_trace() -> None:
+    true = field(lambda p: np.maximum(bowl(p), handle(p)))
+    answer, points = answered(true, error=0.1)
+    grip = field(handle) > 0
+    assert grip.sum() > 50
+    found = turned(answer, points, GRID)
+    assert found is not answer
+    assert ((found > 0) & grip).sum() >= ((answer > 0) & grip).sum()
+    assert iou(found, true) > iou(answer, true)
+
+
+@pytest.mark.parametrize("shape", [(0.6, 1.0, 1.7), (1.5, 1.2, 0.5)])
+def test_stretched_cells_change_nothing_about_it(shape: tuple[float, float, float]) -> None:
+    spacing = CELL * np.array(shape)
+    grid = Grid(-spacing * (SIDE - 1) / 2, spacing, GRID.shape)
+
+    def cone(points: Float) -> Float:
+        x, y, z = points.T
+        return np.minimum(0.02 - 0.2 * z - np.hypot(x - 0.002, y), 0.02 - np.abs(z))
+
+    true = field(cone, grid)
+    rng = np.random.default_rng(1)
+    answer = np.clip(true + 0.07 * rng.normal(size=true.shape), -1, 1).astype(np.float32)
+    near = np.abs(true).ravel() < 0.1
+    found = turned(answer, grid.points()[near], grid)
+    assert (
+        np.abs(found - true)[np.abs(true) < 0.3].mean()
+        < 0.5 * np.abs(answer - true)[np.abs(true) < 0.3].mean()
+    )
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.4])
+def test_what_is_not_turned_stays_as_it_is(yaw: float) -> None:
+    c, s = np.cos(yaw), np.sin(yaw)
+    true = field(lambda p: block(p @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])))
+    assert turned(true, GRID.points()[in_front(true).ravel()], GRID) is true
+
+
+@pytest.mark.parametrize("value", [-1.0, -0.3, 0.0, 0.3, 1.0])
+def test_answers_that_are_all_alike_stay(value: float) -> None:
+    answer = np.full(GRID.shape, value, np.float32)
+    found = turned(answer, np.zeros((0, 3), np.float32), GRID)
+    np.testing.assert_allclose(found, answer, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    hnp.arrays(np.float32, (7, 9, 8), elements=st.floats(-1, 1, width=32)),
+    hnp.arrays(np.float32, (5, 3), elements=st.floats(-1, 1, width=32)),
+)
+def test_any_answer_gives_distances_of_its_shape(answer: Float, points: Float) -> None:
+    grid = Grid(np.full(3, -0.1), np.array([0.02, 0.03, 0.025]), (7, 9, 8))
+    found = turned(answer, points, grid)
+    assert found.shape == answer.shape
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() <= 1
