@@ -44,6 +44,11 @@ LEAST = 20
 """and how many cells it has at least."""
 MOST = 0.25
 """Share of the solid that may stick out: more is no handle."""
+LEVELS = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1)
+"""Added to the means, in units of the truncation, the least that is needed: a sheet that the answer broke is lost in
+them."""
+SHORTER = 3
+"""Cells by which each bound of the thing may come nearer."""
 GROWN = 3
 """Cells around such parts in which the answer stays, or they would come loose."""
 
@@ -95,7 +100,8 @@ def turned(distance: Float, points: Float, grid: Grid) -> Float:
             circles = _Profile.of(axis, grid)
         if off < ROUND:
             body = circles.turned(distance, np.where(aside, 0, weight))
-            return np.where(aside, np.maximum(body, distance), body)
+            whole = _as_far(np.where(aside, np.maximum(body, distance), body), solid)
+            return distance if whole is None else whole
     return distance
 
 
@@ -248,6 +254,27 @@ def _sticking_out(distance: Float, body: Float) -> Bool:
     furthest = ndimage.minimum(body, parts, np.arange(count + 1))
     found: Bool = ((sizes >= LEAST) & (furthest < -FURTHEST) & (np.arange(count + 1) > 0))[parts]
     return ndimage.binary_dilation(found, iterations=GROWN) if found.any() else found
+
+
+def _as_far(distance: Float, solid: Bool) -> Float | None:
+    """Distances (X, Y, Z), raised as far as it takes to be inside about where `solid` is bounded; None where they are
+    not."""
+    wanted = _bounds(solid)
+    for level in LEVELS:
+        raised = distance + np.float32(level)
+        inside = raised > 0
+        if inside.any() and (_bounds(inside) >= wanted - SHORTER).all():
+            return raised
+    return None
+
+
+def _bounds(solid: Bool) -> Int:
+    """(6,) how far a solid reaches along each axis of the grid, in cells, down (negative) and up."""
+    bounds: list[int] = []
+    for axis in range(3):
+        there = np.flatnonzero(solid.any(axis=tuple(a for a in range(3) if a != axis)))
+        bounds += [-int(there[0]), int(there[-1])]
+    return np.array(bounds)
 
 
 def _robust(solve: Callable[[Float], tuple[Float, Float]], weight: Float, rounds: int = 8) -> Float:

@@ -59,11 +59,11 @@ def in_front(distance: Float) -> Bool:
     return (np.abs(distance) < 0.15) & (x < -0.01)
 
 
-def answered(true: Float, error: float = 0.3, seed: int = 0) -> tuple[Float, Float]:
+def answered(true: Float, error: float = 0.25, seed: int = 0) -> tuple[Float, Float]:
     """An answer as `true` where it was seen and off by smooth errors elsewhere, and the points that were seen."""
     rng = np.random.default_rng(seed)
     noise = ndimage.gaussian_filter(rng.normal(size=true.shape), 3)
-    hidden = GRID.points()[:, 0].reshape(GRID.shape) > -0.01
+    hidden = (GRID.points()[:, 0].reshape(GRID.shape) > -0.01) & (np.abs(true) < 1)
     answer = np.clip(true + hidden * noise * error / noise.std(), -1, 1).astype(np.float32)
     return answer, GRID.points()[in_front(true).ravel()]
 
@@ -91,6 +91,22 @@ def test_a_handle_stays_and_leaves_no_trace() -> None:
     assert found is not answer
     assert ((found > 0) & grip).sum() >= ((answer > 0) & grip).sum()
     assert iou(found, true) > iou(answer, true)
+
+
+def test_a_bottom_that_is_half_there_is_not_lost() -> None:
+    def deep(points: Float) -> Float:
+        x, y, z = points.T
+        r = np.hypot(x - 0.0031, y + 0.0042)
+        wall = np.minimum(0.004 - np.abs(r - 0.04), 0.04 - np.abs(z))
+        return np.maximum(wall, np.minimum(0.002 - np.abs(z + 0.04), 0.042 - r))
+
+    true = field(deep)
+    x, _, z = (GRID.points()[:, i].reshape(GRID.shape) for i in range(3))
+    answer = np.where((z < -0.037) & (x > -0.01) & (true > 0), np.float32(-0.12), true)
+    found = turned(answer, GRID.points()[in_front(true).ravel() & (GRID.points()[:, 2] > -0.035)], GRID)
+    assert found is not answer
+    lowest = np.flatnonzero((found > 0).any(axis=(0, 1)))[0]
+    assert lowest <= np.flatnonzero((answer > 0).any(axis=(0, 1)))[0] + 2
 
 
 @pytest.mark.parametrize("shape", [(0.6, 1.0, 1.7), (1.5, 1.2, 0.5)])
