@@ -24,7 +24,7 @@ UNSEEN = 0.005
 """and what it counts in the mean over a circle."""
 NEAR = 0.7
 """Distances, in units of the truncation, from which an axis is found."""
-SAMPLES = 4000
+SAMPLES = 3000
 PER_CELL = 2
 """Radii per cell for which there is a mean: at one per cell, sheets as thin as a cell get holes."""
 FAR_OFF = 0.5
@@ -55,22 +55,28 @@ GROWN = 3
 
 @dataclass(frozen=True)
 class Axis:
-    """point (3,) m on it and its direction (3,), in the frame of the grid."""
+    """point (3,) m on it and its direction (3,), in the frame of a grid; height, radius: m, lengths of the grid's cells
+    along it and across."""
 
     point: Float
     direction: Float
+    height: float
+    radius: float
 
-    def circles(self, points: Float, grid: Grid, per_cell: int = 1) -> tuple[Float, Float]:
-        """Of points (N, 3): how far along the axis they lie, in cells of the grid in that direction and from 0 on, and
-        how far from it, in parts of which a cell has `per_cell`."""
-        along = self.direction / np.linalg.norm(self.direction)
-        across = min(_cell(direction, grid) for direction in _across(along))
-        # A row per axis: loops along the points are several times as fast as loops over three numbers.
-        x, y, z = np.ascontiguousarray((points - self.point.astype(points.dtype)).T)
-        a, b, c = along.astype(points.dtype)
+    @staticmethod
+    def of(point: Float, direction: Float, grid: Grid) -> Axis:
+        """direction: a unit vector."""
+        across = min(_cell(one, grid) for one in _across(direction))
+        return Axis(point, direction, _cell(direction, grid), across)
+
+    def circles(self, x: Float, y: Float, z: Float, per_cell: int = 1) -> tuple[Float, Float]:
+        """Of points with these coordinates, arrays that broadcast: how far along the axis they lie, in cells and from 0
+        on, and how far from it, in parts of which a cell has `per_cell`."""
+        a, b, c = (float(v) for v in self.direction / np.linalg.norm(self.direction))
+        x, y, z = (value - float(origin) for value, origin in zip((x, y, z), self.point, strict=True))
         height = a * x + b * y + c * z
         radius = np.sqrt(np.maximum(x * x + y * y + z * z - height * height, 0))
-        return (height - height.min()) / _cell(along, grid), radius * (per_cell / across)
+        return (height - height.min()) / self.height, radius * (per_cell / self.radius)
 
 
 def turned(distance: Float, points: Float, grid: Grid) -> Float:
@@ -107,7 +113,7 @@ def turned(distance: Float, points: Float, grid: Grid) -> Float:
 
 @dataclass(frozen=True)
 class _Samples:
-    """Cells near the surface. cells: (N,) numbers on `grid`; points, normals: (N, 3) m; distance, weight: (N,)."""
+    """Cells near the surface. cells: (N,) numbers on `grid`; points, normals: (3, N) m; distance, weight: (N,)."""
 
     grid: Grid
     cells: Int
@@ -129,9 +135,9 @@ class _Samples:
         strides = (distance.shape[1] * distance.shape[2], distance.shape[2], 1)
         slope = np.stack([(flat[cells + s] - flat[cells - s]) for s in strides]) / grid.spacing[:, None]
         length = np.maximum(np.linalg.norm(slope, axis=0), 1e-9)
-        points = grid.origin + (index.T * grid.spacing)
+        points = grid.origin[:, None] + index * grid.spacing[:, None]
         values = flat[cells].astype(np.float64), weight.ravel()[cells].astype(np.float64)
-        return _Samples(grid, cells, points, (slope / length).T, *values)
+        return _Samples(grid, cells, points, slope / length, *values)
 
     def without(self, region: Bool) -> _Samples:
         """Those outside of a region (X, Y, Z)."""
@@ -139,54 +145,55 @@ class _Samples:
         return replace(
             self,
             cells=self.cells[kept],
-            points=self.points[kept],
-            normals=self.normals[kept],
+            points=self.points[:, kept],
+            normals=self.normals[:, kept],
             distance=self.distance[kept],
             weight=self.weight[kept],
         )
 
     def upright_axis(self) -> Axis:
         """The vertical line that the normals come closest to."""
-        (x, y, _), (a, b, _) = self.points.T, self.normals.T
-        rows, goal = np.stack([b, -a], axis=1), b * x - a * y
+        (x, y, _), (a, b, _) = self.points, self.normals
+        rows, goal = np.stack([b, -a]), b * x - a * y
 
         def solve(weight: Float) -> tuple[Float, Float]:
-            centre, *_ = np.linalg.lstsq(rows * weight[:, None], goal * weight, rcond=None)
-            return centre, rows @ centre - goal
+            weighted = rows * (weight * weight)
+            centre = np.linalg.solve(weighted @ rows.T + 1e-9 * weight.sum() * np.eye(2), weighted @ goal)
+            return centre, centre @ rows - goal
 
         centre = _robust(solve, np.sqrt(self.weight))
-        return Axis(np.array([*centre, 0.0]), np.array([0.0, 0.0, 1.0]))
+        return Axis.of(np.array([*centre, 0.0]), np.array([0.0, 0.0, 1.0]), self.grid)
 
     def any_axis(self) -> Axis:
         """The line that the normals come closest to. Lines (point p, direction n) and (c, u) meet where
         u . (p x n) + n . (c x u) = 0: linear in u and the moment c x u."""
-        middle, length = self.points.mean(axis=0), float(np.ptp(self.points, axis=0).max())
-        moments = np.cross((self.points - middle) / length, self.normals)
+        middle, length = self.points.mean(axis=1), float(np.ptp(self.points, axis=1).max())
+        moments = np.cross((self.points - middle[:, None]) / length, self.normals, axis=0)
 
         def solve(weight: Float) -> tuple[Float, Float]:
-            m, n = moments * weight[:, None], self.normals * weight[:, None]
+            m, n = moments * weight, self.normals * weight
             # The moment that is best for each direction, then the direction.
             ridge = 1e-6 * float((weight * weight).sum()) * np.eye(3)
-            best = np.linalg.solve(n.T @ n + ridge, n.T @ m)
-            _, vectors = np.linalg.eigh(m.T @ m - m.T @ n @ best)
+            best = np.linalg.solve(n @ n.T + ridge, n @ m.T)
+            _, vectors = np.linalg.eigh(m @ m.T - m @ n.T @ best)
             line = np.concatenate([vectors[:, 0], -best @ vectors[:, 0]])
-            return line, moments @ line[:3] + self.normals @ line[3:]
+            return line, line[:3] @ moments + line[3:] @ self.normals
 
         line = _robust(solve, np.sqrt(self.weight))
-        return Axis(middle + length * np.cross(line[:3], line[3:]), line[:3])
+        return Axis.of(middle + length * np.cross(line[:3], line[3:]), line[:3], self.grid)
 
     def fitted(self, axis: Axis, freedom: int) -> tuple[Axis, float]:
         """The axis about which the answer differs least from itself turned, found near `axis`, and the mean squared
         difference. freedom: 2 to shift it, 4 to tilt it too."""
         along = axis.direction
         first, second = _across(along)
-        start = axis.point + along * float((self.points.mean(axis=0) - axis.point) @ along)
+        start = axis.point + along * float((self.points.mean(axis=1) - axis.point) @ along)
         steps = np.array([2 * _cell(first, self.grid), 2 * _cell(second, self.grid), 0.05, 0.05])[:freedom]
 
         def moved(by: Float) -> Axis:
             shift = steps * by
             tilt = first * shift[2] + second * shift[3] if freedom == 4 else 0
-            return Axis(start + first * shift[0] + second * shift[1], along + tilt)
+            return replace(axis, point=start + first * shift[0] + second * shift[1], direction=along + tilt)
 
         simplex = np.concatenate([np.zeros((1, freedom)), np.eye(freedom)])
         options = {"initial_simplex": simplex, "xatol": 0.03, "fatol": 1e-6, "maxfev": 35 * freedom}
@@ -197,7 +204,7 @@ class _Samples:
 
     def off(self, axis: Axis) -> float:
         """Mean squared difference of the distances from their mean over each circle."""
-        profile = _Profile(*axis.circles(self.points, self.grid))
+        profile = _Profile(*axis.circles(*self.points))
         apart = self.distance - profile.read(profile.mean(self.distance, self.weight))
         return float((self.weight * np.minimum(apart * apart, FAR_OFF**2)).sum() / self.weight.sum())
 
@@ -208,7 +215,9 @@ class _Profile:
     @staticmethod
     def of(axis: Axis, grid: Grid) -> _Profile:
         """Of all cells of a grid."""
-        return _Profile(*axis.circles(grid.points(), grid, PER_CELL))
+        x, y, z = grid.axes()
+        height, radius = axis.circles(x[:, None, None], y[:, None], z, PER_CELL)
+        return _Profile(height.ravel(), radius.ravel())
 
     def __init__(self, height: Float, radius: Float) -> None:
         """height, radius: (N,) of the cells, as `Axis.circles` counts them."""
@@ -249,10 +258,12 @@ class _Profile:
 
 def _sticking_out(distance: Float, body: Float) -> Bool:
     """(X, Y, Z) cells in and around parts of a solid that are clearly no part of the turned body."""
-    parts, count = ndimage.label((distance > 0) & (body < -STICKS_OUT))
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    furthest = ndimage.minimum(body, parts, np.arange(count + 1))
-    found: Bool = ((sizes >= LEAST) & (furthest < -FURTHEST) & (np.arange(count + 1) > 0))[parts]
+    outside = (distance > 0) & (body < -STICKS_OUT)
+    parts, count = ndimage.label(outside)
+    number = parts[outside]
+    sizes, furthest = np.bincount(number, minlength=count + 1), np.zeros(count + 1)
+    np.minimum.at(furthest, number, body[outside])
+    found: Bool = ((sizes >= LEAST) & (furthest < -FURTHEST))[parts]
     return ndimage.binary_dilation(found, iterations=GROWN) if found.any() else found
 
 
