@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from sam3d_ros.compact.ask import Question, ask_in, stacked
+from sam3d_ros.compact.block import block
 from sam3d_ros.compact.box import box_again, leaves
 from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.compact.hollow import doubtful, fill
@@ -99,10 +100,13 @@ class Refined:
     colour: Float
 
     def mesh(self, level: float) -> Mesh:
-        """Closed mesh in the view frame, m, drawn to what was seen, and turned where the thing is. Raises MeshError
-        where nothing is inside."""
+        """Closed mesh in the view frame, m, drawn to what was seen; of a thing that is nearly turned or nearly a block,
+        just that. Raises MeshError where nothing is inside."""
         distance = drawn_to(self.points, self.distance + np.float32(level), self.grid)
-        return surface(turned(distance, self.points, self.grid), self.grid)
+        regular = block(distance, self.points, self.grid)
+        if regular is distance:
+            regular = turned(distance, self.points, self.grid)
+        return surface(regular, self.grid)
 
     def colors_at(self, points: Float) -> UInt8:
         """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""
