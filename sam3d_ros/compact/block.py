@@ -13,22 +13,15 @@ import numpy as np
 from scipy import optimize  # type: ignore[import-untyped]
 
 from sam3d_ros.compact.lift import TRUNCATION
-from sam3d_ros.compact.measured import beside
+from sam3d_ros.compact.samples import Samples
 from sam3d_ros.mesh.surface import Grid
 from sam3d_ros.types import Float, Int
 
-DOUBTED = 0.02
-"""What a cell beside no seen point counts; a sheet of points gives the cells it crosses about 0.2."""
-NEAR = 0.7
-"""Distances, in units of the truncation, from which a block is found."""
-SAMPLES = 3000
 USUAL = 0.05
 """Difference, in units of the truncation, from which on a sample counts less: edges may be rounded."""
-FAR_OFF = 0.5
-"""No sample counts for more than this difference."""
 FLAT = 0.028
 """Mean squared difference of an answer from the block nearest to it, in units of the truncation, up to which it is
-taken for one: half a cell."""
+taken for one: half a cell. By what was seen, and by all cells alike."""
 HOPELESS = 0.06
 """The same before the block is fitted."""
 
@@ -62,41 +55,33 @@ class Block:
         return np.clip(np.where(nearest < 0, -outside, nearest), -1, 1)
 
 
-def block(distance: Float, points: Float, grid: Grid) -> Float:
-    """Distances (X, Y, Z) float32, positive inside, in units of the truncation, of a thing of which points (N, 3) were
-    seen: those of a block where they are nearly that; else unchanged."""
-    solid = np.argwhere(distance > 0)
-    cells = np.flatnonzero(np.abs(distance) < NEAR)
-    if len(solid) < 8 or len(cells) < 100:
-        return distance
-    cells = cells[:: max(1, len(cells) // SAMPLES)]
-    index = np.stack(np.unravel_index(cells, distance.shape))
-    x, y, z = grid.origin[:, None] + index * grid.spacing[:, None]
-    values = distance.ravel()[cells].astype(np.float64)
-    weight = beside(points, grid).ravel()[cells].astype(np.float64) + DOUBTED
-    rough = _around(solid, grid)
-
-    def apart(one: Block) -> Float:
-        difference: Float = one.distance(x, y, z, grid) - values
-        return difference
-
-    def off(one: Block) -> float:
-        return float((weight * np.minimum(apart(one) ** 2, FAR_OFF**2)).sum() / weight.sum())
-
-    if off(rough) > HOPELESS:
-        return distance
+def block(distance: Float, samples: Samples) -> Float | None:
+    """Of distances (X, Y, Z), positive inside, in units of the truncation, and samples of them: where they are nearly
+    those of a block, just those, float32. None where they are not."""
+    grid = samples.grid
+    x, y, z = samples.points
+    rough = _around(np.argwhere(distance > 0), grid)
+    if samples.off(rough.distance(x, y, z, grid)) > HOPELESS:
+        return None
     steps = np.concatenate([[0.05], grid.spacing, grid.spacing])
+    share = np.sqrt(samples.weight)
 
     def moved(by: Float) -> Block:
         shift = steps * by
         return Block(rough.yaw + float(shift[0]), rough.low + shift[1:4], rough.high + shift[4:])
 
     found = optimize.least_squares(
-        lambda by: np.sqrt(weight) * apart(moved(by)), np.zeros(7), loss="soft_l1", f_scale=USUAL, max_nfev=25
+        lambda by: share * (moved(by).distance(x, y, z, grid) - samples.distance),
+        np.zeros(7),
+        loss="soft_l1",
+        f_scale=USUAL,
+        max_nfev=25,
     )
     best = moved(found.x)
-    if off(best) > FLAT or (best.high <= best.low).any():
-        return distance
+    expected = best.distance(x, y, z, grid)
+    off = max(samples.off(expected), samples.evenly().off(expected))
+    if off > FLAT or (best.high <= best.low).any():
+        return None
     across, back, up = grid.axes()
     return best.distance(across[:, None, None], back[:, None], up, grid).astype(np.float32)
 

@@ -13,14 +13,13 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from sam3d_ros.compact.ask import Question, ask_in, stacked
-from sam3d_ros.compact.block import block
 from sam3d_ros.compact.box import box_again, leaves
 from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.compact.hollow import doubtful, fill
 from sam3d_ros.compact.lift import CLEARANCE
 from sam3d_ros.compact.measured import drawn_to
 from sam3d_ros.compact.mirror import mirrored
-from sam3d_ros.compact.turned import turned
+from sam3d_ros.compact.regular import regular
 from sam3d_ros.mesh.surface import Grid, surface
 from sam3d_ros.model.flow import State, draw_noise, sample, time_steps
 from sam3d_ros.perception.frames import apply, inverse
@@ -103,10 +102,7 @@ class Refined:
         """Closed mesh in the view frame, m, drawn to what was seen; of a thing that is nearly turned or nearly a block,
         just that. Raises MeshError where nothing is inside."""
         distance = drawn_to(self.points, self.distance + np.float32(level), self.grid)
-        regular = block(distance, self.points, self.grid)
-        if regular is distance:
-            regular = turned(distance, self.points, self.grid)
-        return surface(regular, self.grid)
+        return surface(regular(distance, self.points, self.grid), self.grid)
 
     def colors_at(self, points: Float) -> UInt8:
         """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""
