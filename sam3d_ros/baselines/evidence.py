@@ -16,6 +16,7 @@ from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.types import Bool, Float, Frame, InputError, Int, ObjectView
 
 RIM = 1 / 320  # of the width of the picture, by which masks of other things may be too small
+ABOVE = 0.01  # m over the support, from which on something stands there
 MARGIN = 24  # pixels around the mask in which free space is looked up
 
 
@@ -103,21 +104,42 @@ def evidence(view: ObjectView, frame: Frame, margin: int = MARGIN) -> Evidence:
     y1 = min(view.roi.y + view.roi.height + margin, rows)
     mask = np.ascontiguousarray(view.mask.pixels[y0:y1, x0:x1])
     gap = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    others = np.ascontiguousarray(view.occupied[y0:y1, x0:x1]) & ~mask
-    depth = np.ascontiguousarray(frame.points_cam[y0:y1, x0:x1, 2])
-    depth = beyond_holes(depth, mask, others, round(RIM * columns))
+    crop, rim = np.s_[y0:y1, x0:x1], round(RIM * columns)
+    depth = np.ascontiguousarray(frame.points_cam[crop][..., 2])
+    occupied = np.ascontiguousarray(view.occupied[crop])
+    before = _standing_before(view, frame.points_cam[crop], mask) & ~_grown(occupied, 2 * rim)
+    depth = beyond_holes(depth, mask, occupied & ~mask, before, rim)
     return Evidence(view, frame, points, depth, mask, gap.astype(np.float32), x0, y0)
 
 
-def beyond_holes(depth: Float, mask: Bool, others: Bool, rim: int) -> Float:
+def beyond_holes(depth: Float, mask: Bool, others: Bool, before: Bool, rim: int) -> Float:
     """Depth (h, w) m with inf in its holes that neither the object's mask covers nor one of `others`, grown by `rim`
-    pixels.
+    pixels, and that touch nothing that stands `before` the object without a mask; NaN in its other holes.
 
     Beside an object a depth camera sees nothing where one of its two eyes is covered, and behind it is often nothing
-    near enough; the mask says that the object is not there. In holes of other masks something may stand before it.
+    near enough; the mask says that the object is not there. In holes of other things something may stand before it.
     """
-    side = 2 * rim + 1
-    covered = mask | (cv2.dilate(others.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
-    unknown = np.where(covered, np.float32(np.nan), np.float32(np.inf))
-    known: Float = np.where(np.isfinite(depth), depth, unknown).astype(np.float32)
-    return known
+    hole = ~np.isfinite(depth)
+    free = hole & ~mask & ~_grown(others, rim)
+    count, number = cv2.connectedComponents(free.astype(np.uint8), connectivity=4)
+    touched = np.bincount(number[_grown(before, 1)], minlength=count) > 0
+    free &= ~touched[number]
+    known: Float = np.where(hole, np.where(free, np.float32(np.inf), np.float32(np.nan)), depth)
+    return known.astype(np.float32)
+
+
+def _standing_before(view: ObjectView, points: Float, mask: Bool) -> Bool:
+    """(h, w) pixels outside the mask that look at something above the support which is nearer than what was seen
+    farthest of the object. points: (h, w, 3) m, optical frame."""
+    with np.errstate(invalid="ignore"):
+        nearer = ~mask & (points[..., 2] < np.percentile(view.points_cam[:, 2], 95))
+        if view.support.offset is not None:
+            nearer &= points @ view.support.up_cam - view.support.offset > ABOVE
+    found: Bool = nearer
+    return found
+
+
+def _grown(pixels: Bool, by: int) -> Bool:
+    """(h, w) pixels and those up to `by` rows and columns from them."""
+    side = 2 * by + 1
+    return np.asarray(cv2.dilate(pixels.astype(np.uint8), np.ones((side, side), np.uint8))) > 0

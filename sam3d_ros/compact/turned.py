@@ -10,14 +10,15 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from sam3d_ros.compact.axis import Circles, any_axis, fitted, off_axis, upright_axis
+from sam3d_ros.compact.axis import Axis, Circles, any_axis, fitted, off_axis, upright_axis
 from sam3d_ros.compact.samples import Samples
+from sam3d_ros.mesh.surface import Grid
 from sam3d_ros.types import Bool, Float, Int
 
 UNSEEN = 0.005
 """What a cell beside no seen point counts in the mean over a circle; a sheet of points gives the cells it crosses about
 0.2."""
-ROUND = 0.0115
+ROUND = 0.011
 """Mean squared difference of an answer from itself turned, in units of the truncation, up to which it is taken for a
 solid of revolution: a third of a cell."""
 HIDDEN = 2
@@ -36,6 +37,9 @@ GROWN = 3
 """Cells around such parts in which the answer stays, or they would come loose."""
 MOST = 0.25
 """Share of the solid that may stick out: more is no handle."""
+CENTRED = 0.5
+"""How far from the axis the middle of the solid may be, in terms of the mean distance of its cells: a bar is turned
+too, about an axis far off, but only a piece of what that turns."""
 LEVELS = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1)
 """Added to the means, in units of the truncation, the least that is needed: a sheet that the answer broke is lost in
 them."""
@@ -65,7 +69,8 @@ def turned(distance: Float, measured: Float, samples: Samples) -> Float | None:
             rest = samples.without(aside)
             axis, off = fitted(rest, axis, freedom)
             circles = Circles.of(axis, samples.grid)
-        if max(off, off_axis(rest.evenly(), axis) / HIDDEN) < ROUND:
+        off = max(off, off_axis(rest.evenly(), axis) / HIDDEN)
+        if off < ROUND and _centred(solid & ~aside, axis, samples.grid):
             body = circles.turned(distance, np.where(aside, 0, measured + np.float32(UNSEEN)))
             return _as_far(np.where(aside, np.maximum(body, distance), body), solid)
     return None
@@ -80,6 +85,16 @@ def _sticking_out(distance: Float, body: Float) -> Bool:
     np.minimum.at(furthest, number, body[outside])
     found: Bool = ((sizes >= LEAST) & (furthest < -FURTHEST))[parts]
     return ndimage.binary_dilation(found, iterations=GROWN) if found.any() else found
+
+
+def _centred(solid: Bool, axis: Axis, grid: Grid) -> bool:
+    """Whether the axis goes through the middle of a solid (X, Y, Z)."""
+    cells = np.argwhere(solid)
+    if not len(cells):
+        return False
+    points = (grid.origin + cells * grid.spacing).T
+    _, radius = axis.circles(*np.column_stack([points, points.mean(axis=1)]))
+    return bool(radius[-1] <= CENTRED * radius[:-1].mean())
 
 
 def _as_far(distance: Float, solid: Bool) -> Float | None:

@@ -134,3 +134,18 @@ def test_what_is_not_turned_stays_as_it_is(yaw: float) -> None:
     c, s = np.cos(yaw), np.sin(yaw)
     true = field(lambda p: step(p @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])))
     assert regular(true, GRID.points()[in_front(true).ravel()], GRID) is true
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.4, 1.2])
+def test_a_bar_is_not_turned_about_an_axis_far_off(yaw: float) -> None:
+    c, s = np.cos(yaw), np.sin(yaw)
+
+    def bar(points: Float) -> Float:
+        """Rounded, and a little bent."""
+        x, y, z = (points @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])).T
+        x = x - 2 * y * y
+        return np.minimum(0.05 - np.abs(y), 0.009 - np.hypot(x, 1.5 * z))
+
+    true = field(bar)
+    found = regular(true, GRID.points()[in_front(true).ravel()], GRID)
+    assert iou(found, true) > 0.8
