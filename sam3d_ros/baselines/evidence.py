@@ -16,6 +16,7 @@ from sam3d_ros.perception.frames import apply, inverse
 from sam3d_ros.types import Bool, Float, Frame, InputError, Int, ObjectView
 
 RIM = 1 / 320  # of the width of the picture, by which masks of other things may be too small
+BESIDE = 1 / 40  # of that width, as far as something nearer that has no mask may have no depth
 ABOVE = 0.01  # m over the support, from which on something stands there
 MARGIN = 24  # pixels around the mask in which free space is looked up
 
@@ -104,28 +105,24 @@ def evidence(view: ObjectView, frame: Frame, margin: int = MARGIN) -> Evidence:
     y1 = min(view.roi.y + view.roi.height + margin, rows)
     mask = np.ascontiguousarray(view.mask.pixels[y0:y1, x0:x1])
     gap = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    crop, rim = np.s_[y0:y1, x0:x1], round(RIM * columns)
+    crop = np.s_[y0:y1, x0:x1]
     depth = np.ascontiguousarray(frame.points_cam[crop][..., 2])
-    occupied = np.ascontiguousarray(view.occupied[crop])
-    before = _standing_before(view, frame.points_cam[crop], mask) & ~_grown(occupied, 2 * rim)
-    depth = beyond_holes(depth, mask, occupied & ~mask, before, rim)
+    occupied, rim = np.ascontiguousarray(view.occupied[crop]), round(RIM * columns)
+    unmasked = _standing_before(view, frame.points_cam[crop], mask) & ~_grown(occupied, 2 * rim)
+    covered = mask | _grown(occupied & ~mask, rim) | _grown(unmasked, round(BESIDE * columns))
+    depth = beyond_holes(depth, covered)
     return Evidence(view, frame, points, depth, mask, gap.astype(np.float32), x0, y0)
 
 
-def beyond_holes(depth: Float, mask: Bool, others: Bool, before: Bool, rim: int) -> Float:
-    """Depth (h, w) m with inf in its holes that neither the object's mask covers nor one of `others`, grown by `rim`
-    pixels, and that touch nothing that stands `before` the object without a mask; NaN in its other holes.
+def beyond_holes(depth: Float, covered: Bool) -> Float:
+    """Depth (h, w) m with NaN in its holes where something masked or nearer may be, `covered`, and inf in the others.
 
     Beside an object a depth camera sees nothing where one of its two eyes is covered, and behind it is often nothing
     near enough; the mask says that the object is not there. In holes of other things something may stand before it.
     """
-    hole = ~np.isfinite(depth)
-    free = hole & ~mask & ~_grown(others, rim)
-    count, number = cv2.connectedComponents(free.astype(np.uint8), connectivity=4)
-    touched = np.bincount(number[_grown(before, 1)], minlength=count) > 0
-    free &= ~touched[number]
-    known: Float = np.where(hole, np.where(free, np.float32(np.inf), np.float32(np.nan)), depth)
-    return known.astype(np.float32)
+    unknown = np.where(covered, np.float32(np.nan), np.float32(np.inf))
+    known: Float = np.where(np.isfinite(depth), depth, unknown).astype(np.float32)
+    return known
 
 
 def _standing_before(view: ObjectView, points: Float, mask: Bool) -> Bool:
