@@ -25,8 +25,8 @@ MARGIN = 24  # pixels around the mask in which free space is looked up
 class Evidence:
     """One object's visible points and the depth image around it.
 
-    points: (N, 3) float32 m, view frame, table left out. depth: (h, w) float32 m, NaN where unknown, inf where nothing
-    masked is in sight; `mask` (h, w) bool; `gap` (h, w) float32 pixels from each pixel outside the mask to the mask.
+    points: (N, 3) float32 m, view frame, table left out. depth: (h, w) float32 m, NaN where unknown, inf where there is
+    none and nothing that hides the object; `mask` (h, w) bool; `gap` (h, w) float32 pixels from each pixel outside the mask to the mask.
     x0, y0: image position of the crop.
     """
 
@@ -45,8 +45,8 @@ class Evidence:
 
         Inside the mask it is the distance to the seen surface along the optical axis. Outside, a point that
         the camera saw through, or that lies on the surface of something else, is minus its distance to the
-        mask's outline; a point behind something nearer, behind a hole in the depth of another masked thing or out of
-        the picture may be solid and gets +inf.
+        mask's outline; a point behind something nearer, behind a hole in the depth of what may hide the object
+        (`beyond_holes`) or out of the picture may be solid and gets +inf.
         """
         return self.look_up(points)[0]
 
@@ -105,12 +105,9 @@ def evidence(view: ObjectView, frame: Frame, margin: int = MARGIN) -> Evidence:
     y1 = min(view.roi.y + view.roi.height + margin, rows)
     mask = np.ascontiguousarray(view.mask.pixels[y0:y1, x0:x1])
     gap = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    crop = np.s_[y0:y1, x0:x1]
-    depth = np.ascontiguousarray(frame.points_cam[crop][..., 2])
-    occupied, rim = np.ascontiguousarray(view.occupied[crop]), round(RIM * columns)
-    unmasked = _standing_before(view, frame.points_cam[crop], mask) & ~_grown(occupied, 2 * rim)
-    covered = mask | _grown(occupied & ~mask, rim) | _grown(unmasked, round(BESIDE * columns))
-    depth = beyond_holes(depth, covered)
+    cam = frame.points_cam[y0:y1, x0:x1]
+    others = view.occupied[y0:y1, x0:x1] & ~mask
+    depth = beyond_holes(cam[..., 2], mask | _may_hide(view, cam, mask, others, columns))
     return Evidence(view, frame, points, depth, mask, gap.astype(np.float32), x0, y0)
 
 
@@ -125,15 +122,19 @@ def beyond_holes(depth: Float, covered: Bool) -> Float:
     return known
 
 
-def _standing_before(view: ObjectView, points: Float, mask: Bool) -> Bool:
-    """(h, w) pixels outside the mask that look at something above the support which is nearer than what was seen
-    farthest of the object. points: (h, w, 3) m, optical frame."""
+def _may_hide(view: ObjectView, points: Float, mask: Bool, others: Bool, width: int) -> Bool:
+    """(h, w) pixels in whose holes something may stand before the object: those of other masks and a rim around them,
+    and what is beside things without a mask that stand on the support, nearer than what was seen farthest of the object.
+    points: (h, w, 3) m, optical frame; width: of the whole picture."""
+    rim = round(RIM * width)
     with np.errstate(invalid="ignore"):
-        nearer = ~mask & (points[..., 2] < np.percentile(view.points_cam[:, 2], 95))
+        nearer = points[..., 2] < np.percentile(view.points_cam[:, 2], 95)
         if view.support.offset is not None:
             nearer &= points @ view.support.up_cam - view.support.offset > ABOVE
-    found: Bool = nearer
-    return found
+    # Depth jitters over the edge of a mask: what is there belongs to it.
+    unmasked = nearer & ~_grown(mask | others, 2 * rim)
+    hiding: Bool = _grown(others, rim) | _grown(unmasked, round(BESIDE * width))
+    return hiding
 
 
 def _grown(pixels: Bool, by: int) -> Bool:
