@@ -26,8 +26,8 @@ class Evidence:
     """One object's visible points and the depth image around it.
 
     points: (N, 3) float32 m, view frame, table left out. depth: (h, w) float32 m, NaN where unknown, inf where there is
-    none and nothing that hides the object; `mask` (h, w) bool; `gap` (h, w) float32 pixels from each pixel outside the mask to the mask.
-    x0, y0: image position of the crop.
+    none and nothing that hides the object; `mask` (h, w) bool; `gap` (h, w) float32 pixels from each pixel outside the
+    mask to the mask. x0, y0: image position of the crop.
     """
 
     view: ObjectView
@@ -124,8 +124,8 @@ def beyond_holes(depth: Float, covered: Bool) -> Float:
 
 def _may_hide(view: ObjectView, points: Float, mask: Bool, others: Bool, width: int) -> Bool:
     """(h, w) pixels in whose holes something may stand before the object: those of other masks and a rim around them,
-    and what is beside things without a mask that stand on the support, nearer than what was seen farthest of the object.
-    points: (h, w, 3) m, optical frame; width: of the whole picture."""
+    and what is beside things without a mask that stand on the support, nearer than the object reaches. points: (h, w,
+    3) m, optical frame; width: of the whole picture."""
     rim = round(RIM * width)
     with np.errstate(invalid="ignore"):
         nearer = points[..., 2] < np.percentile(view.points_cam[:, 2], 95)
