@@ -42,6 +42,15 @@ class Axis:
         return (height - height.min()) / self.height, radius * (per_cell / self.radius)
 
 
+def passes_by(axis: Axis, samples: Samples) -> bool:
+    """Whether the axis is farther from the middle of samples than they reach from it. Where normals are nearly parallel
+    the line that they meet is far off, and circles around it are too large to count."""
+    middle = samples.points.mean(axis=1)
+    from_axis = np.linalg.norm(np.cross(axis.direction, middle - axis.point))
+    reach = np.linalg.norm(samples.points - middle[:, None], axis=0).max()
+    return not from_axis <= reach  # true of NaN
+
+
 def upright_axis(samples: Samples, normals: Float) -> Axis:
     """The vertical line that the normals (3, N) of samples come closest to."""
     (x, y, _), (a, b, _) = samples.points, normals

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from sam3d_ros.compact.axis import Axis, Circles, any_axis, fitted, off_axis, upright_axis
+from sam3d_ros.compact.axis import Axis, Circles, any_axis, fitted, off_axis, passes_by, upright_axis
 from sam3d_ros.compact.samples import Samples
 from sam3d_ros.mesh.surface import Grid
 from sam3d_ros.types import Bool, Float, Int
@@ -54,7 +54,7 @@ def turned(distance: Float, measured: Float, samples: Samples) -> Float | None:
     solid, normals = distance > 0, samples.normals(distance)
     for find, freedom in ((upright_axis, 2), (any_axis, 4)):
         axis = find(samples, normals)
-        if off_axis(samples, axis) > HOPELESS:
+        if passes_by(axis, samples) or off_axis(samples, axis) > HOPELESS:
             continue
         axis, off = fitted(samples, axis, freedom)
         if off > PERHAPS:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import ndimage  # type: ignore[import-untyped]
 
+from sam3d_ros.compact.axis import Axis, any_axis, passes_by, upright_axis
 from sam3d_ros.compact.lift import TRUNCATION
 from sam3d_ros.compact.regular import regular
+from sam3d_ros.compact.samples import Samples
 from sam3d_ros.mesh.surface import Grid
 from sam3d_ros.types import Bool, Float
 
@@ -149,3 +152,27 @@ def test_a_bar_is_not_turned_about_an_axis_far_off(yaw: float) -> None:
     true = field(bar)
     found = regular(true, GRID.points()[in_front(true).ravel()], GRID)
     assert iou(found, true) > 0.8
+
+
+def test_an_axis_far_off_is_known() -> None:
+    """Circles around it would fill the memory."""
+    answer = field(bowl)
+    samples = Samples.of(answer, np.zeros_like(answer), GRID)
+    assert samples is not None
+    axis = upright_axis(samples, samples.normals(answer))
+    assert not passes_by(axis, samples)
+    assert passes_by(replace(axis, point=np.array([1e6, 0.0, 0.0])), samples)
+    assert passes_by(replace(axis, point=np.full(3, np.nan)), samples)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 1e-9, 1e-4])
+def test_sheets_whose_normals_are_parallel_stay(tilt: float) -> None:
+    rng = np.random.default_rng(0)
+    x, y, _ = GRID.points().T
+    sheet = np.clip((0.004 - np.abs(x + tilt * y)) / (TRUNCATION * CELL), -1, 1).reshape(GRID.shape)
+    answer = (sheet + 1e-6 * rng.normal(size=sheet.shape)).clip(-1, 1).astype(np.float32)
+    samples = Samples.of(answer, np.zeros_like(answer), GRID)
+    assert samples is not None
+    for axis in (find(samples, samples.normals(answer)) for find in (upright_axis, any_axis)):
+        assert isinstance(axis, Axis)
+    assert iou(regular(answer, np.zeros((0, 3), np.float32), GRID), answer) > 0.9
