@@ -29,8 +29,8 @@ class Axis:
     @staticmethod
     def of(point: Float, direction: Float, grid: Grid) -> Axis:
         """direction: a unit vector."""
-        across = min(_cell(one, grid) for one in _across(direction))
-        return Axis(point, direction, _cell(direction, grid), across)
+        across = float(grid.steps(np.stack(_across(direction))).min())
+        return Axis(point, direction, float(grid.steps(direction)), across)
 
     def circles(self, x: Float, y: Float, z: Float, per_cell: int = 1) -> tuple[Float, Float]:
         """Of points with these coordinates, arrays that broadcast: how far along the axis they lie, in cells and from 0
@@ -96,7 +96,7 @@ def fitted(samples: Samples, axis: Axis, freedom: int) -> tuple[Axis, float]:
     along = axis.direction
     first, second = _across(along)
     start = axis.point + along * float((samples.points.mean(axis=1) - axis.point) @ along)
-    steps = np.array([2 * _cell(first, samples.grid), 2 * _cell(second, samples.grid), 0.05, 0.05])[:freedom]
+    steps = np.array([*2 * samples.grid.steps(np.stack([first, second])), 0.05, 0.05])[:freedom]
 
     def moved(by: Float) -> Axis:
         shift = steps * by
@@ -176,8 +176,3 @@ def _across(along: Float) -> tuple[Float, Float]:
     first = np.cross(along, np.eye(3)[np.argmin(np.abs(along))])
     first /= np.linalg.norm(first)
     return first, np.cross(along, first)
-
-
-def _cell(direction: Float, grid: Grid) -> float:
-    """Length of a cell, m, along a unit vector (3,)."""
-    return float(1 / np.linalg.norm(direction / grid.spacing))

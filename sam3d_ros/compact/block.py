@@ -44,7 +44,7 @@ class Block:
         """Of points with these coordinates, arrays that broadcast: as the model gives them for a grid, positive
         inside, in cells over the truncation, cut off at 1."""
         c, s = float(np.cos(self.yaw)), float(np.sin(self.yaw))
-        cells = 1 / np.linalg.norm(self.R_block_grid / grid.spacing, axis=1)
+        cells = grid.steps(self.R_block_grid)
         middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
         inwards = [
             (float(h) - abs(along - float(m))) / float(cell * TRUNCATION)

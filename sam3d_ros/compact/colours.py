@@ -17,9 +17,8 @@ def seen_colours(points: Float, colors: UInt8, grid: Grid) -> Float:
     """(4, X, Y, Z) float32 in -1 .. 1: colour of the nearest cell that holds a point, and how close that cell is (1
     here, -1 from REACH cells on). points: (N, 3) m in the frame of the grid; colors: (N, 3) sRGB. Grey and -1 where
     no point lies in the grid."""
-    index = np.rint(grid.index(points)).astype(np.int64)
-    inside = ((index >= 0) & (index < np.array(grid.shape)[:, None])).all(axis=0)
-    cell = np.ravel_multi_index(tuple(index[:, inside]), grid.shape)
+    index, inside = grid.nearest(points)
+    cell = np.ravel_multi_index(tuple(index), grid.shape)
     size = int(np.prod(grid.shape))
     count = np.bincount(cell, minlength=size)
     if not count.any():

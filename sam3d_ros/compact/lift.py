@@ -73,12 +73,8 @@ def _within(points: Float, box: ObjectBox) -> Float:
 
 def near_surface(points: Float, grid: Grid) -> Float:
     """(X, Y, Z) float32: 1 in the cells of points (N, 3) m, falling to -1 at TRUNCATION cells from them."""
-    index = np.rint(grid.index(points)).astype(np.int64)
-    inside = ((index >= 0) & (index < np.array(grid.shape)[:, None])).all(axis=0)
-    hit = np.zeros(grid.shape, np.bool_)
-    hit[tuple(index[:, inside])] = True
     falling: Float = (1 - 2 * np.sqrt(np.arange(FAR + 1)) / TRUNCATION).clip(-1).astype(np.float32)
-    return falling[_squared_distance(hit)]
+    return falling[_squared_distance(grid.held(points))]
 
 
 def _squared_distance(hit: Bool) -> UInt8:

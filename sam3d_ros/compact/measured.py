@@ -20,10 +20,10 @@ DOUBT = 0.05
 cell fills a quarter of what is around it."""
 
 
-def drawn_to(points: Float, distance: Float, grid: Grid) -> Float:
+def drawn_to(points: Float, distance: Float, measured: Float, grid: Grid) -> Float:
     """The distances (X, Y, Z), positive inside, in units of the truncation, moved so that their zero comes to lie at
-    points (N, 3) in the grid's frame and stays where there are none. Every cell counts once, however many points it
-    holds. float32."""
+    points (N, 3) in the grid's frame and stays where there are none. measured: (X, Y, Z) `beside` these points. Every
+    cell counts once, however many points it holds. float32."""
     index = grid.index(points)
     index = index[:, ((index >= 0) & (index <= np.array(grid.shape)[:, None] - 1)).all(axis=0)]
     off = ndimage.map_coordinates(distance, index, order=1, mode="nearest", prefilter=False)
@@ -32,19 +32,14 @@ def drawn_to(points: Float, distance: Float, grid: Grid) -> Float:
     size = int(np.prod(grid.shape))
     count = np.bincount(cell, minlength=size)
     mean = np.bincount(cell, weights=off, minlength=size) / np.maximum(count, 1)
-    share, around = (_spread(field.reshape(grid.shape)) for field in (count > 0, mean))
-    moved: Float = distance - around / (share + np.float32(DOUBT))
+    moved: Float = distance - _spread(mean.reshape(grid.shape)) / (measured + np.float32(DOUBT))
     return moved.astype(np.float32)
 
 
 def beside(points: Float, grid: Grid) -> Float:
     """(X, Y, Z) float32 share of the cells around each that hold one of points (N, 3): how far its distance is
     measured."""
-    index = np.rint(grid.index(points)).astype(np.int64)
-    index = index[:, ((index >= 0) & (index < np.array(grid.shape)[:, None])).all(axis=0)]
-    held = np.zeros(grid.shape, np.bool_)
-    held[tuple(index)] = True
-    return _spread(held)
+    return _spread(grid.held(points))
 
 
 def _spread(field: Float | Bool) -> Float:

@@ -17,7 +17,7 @@ from sam3d_ros.compact.box import box_again, leaves
 from sam3d_ros.compact.colours import seen_colours
 from sam3d_ros.compact.hollow import doubtful, fill
 from sam3d_ros.compact.lift import CLEARANCE
-from sam3d_ros.compact.measured import drawn_to
+from sam3d_ros.compact.measured import beside, drawn_to
 from sam3d_ros.compact.mirror import mirrored
 from sam3d_ros.compact.regular import regular
 from sam3d_ros.mesh.surface import Grid, surface
@@ -84,7 +84,8 @@ class Shape:
     def mesh(self, level: float) -> Mesh:
         """Closed mesh in the view frame, m, drawn to what was seen. Raises MeshError where nothing is inside."""
         distance = self.distance.mean(axis=0) + np.float32(level)
-        return surface(drawn_to(self.points, distance, self.grid), self.grid)
+        measured = beside(self.points, self.grid)
+        return surface(drawn_to(self.points, distance, measured, self.grid), self.grid)
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,9 @@ class Refined:
     def mesh(self, level: float) -> Mesh:
         """Closed mesh in the view frame, m, drawn to what was seen; of a thing that is nearly turned or nearly a block,
         just that. Raises MeshError where nothing is inside."""
-        distance = drawn_to(self.points, self.distance + np.float32(level), self.grid)
-        return surface(regular(distance, self.points, self.grid), self.grid)
+        measured = beside(self.points, self.grid)
+        distance = drawn_to(self.points, self.distance + np.float32(level), measured, self.grid)
+        return surface(regular(distance, measured, self.grid), self.grid)
 
     def colors_at(self, points: Float) -> UInt8:
         """(N, 3) uint8 sRGB at points (N, 3), view frame, m."""

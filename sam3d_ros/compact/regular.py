@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from sam3d_ros.compact.block import block
-from sam3d_ros.compact.measured import beside
 from sam3d_ros.compact.samples import Samples
 from sam3d_ros.compact.turned import turned
 from sam3d_ros.mesh.surface import Grid
 from sam3d_ros.types import Float
 
 
-def regular(distance: Float, points: Float, grid: Grid) -> Float:
-    """Distances (X, Y, Z) float32, positive inside, in units of the truncation, of a thing of which points (N, 3), in
-    the frame of the grid, m, were seen: those of the regular thing that it nearly is; else unchanged."""
-    measured = beside(points, grid)
+def regular(distance: Float, measured: Float, grid: Grid) -> Float:
+    """Distances (X, Y, Z) float32, positive inside, in units of the truncation, that are measured (X, Y, Z) so well
+    (`measured.beside`): those of the regular thing that they nearly are of; else unchanged."""
     samples = Samples.of(distance, measured, grid)
     if samples is None:
         return distance

@@ -89,10 +89,7 @@ def _sticking_out(distance: Float, body: Float) -> Bool:
 
 def _centred(solid: Bool, axis: Axis, grid: Grid) -> bool:
     """Whether the axis goes through the middle of a solid (X, Y, Z)."""
-    cells = np.argwhere(solid)
-    if not len(cells):
-        return False
-    points = (grid.origin + cells * grid.spacing).T
+    points = (grid.origin + np.argwhere(solid) * grid.spacing).T
     _, radius = axis.circles(*np.column_stack([points, points.mean(axis=1)]))
     return bool(radius[-1] <= CENTRED * radius[:-1].mean())
 
@@ -111,8 +108,5 @@ def _as_far(distance: Float, solid: Bool) -> Float | None:
 
 def _bounds(solid: Bool) -> Int:
     """(6,) how far a solid reaches along each axis of the grid, in cells, down (negative) and up."""
-    bounds: list[int] = []
-    for axis in range(3):
-        there = np.flatnonzero(solid.any(axis=tuple(a for a in range(3) if a != axis)))
-        bounds += [-int(there[0]), int(there[-1])]
-    return np.array(bounds)
+    (window,) = ndimage.find_objects(solid.astype(np.uint8))
+    return np.array([bound for side in window for bound in (-side.start, side.stop - 1)])

@@ -64,8 +64,7 @@ def distance_volume(mesh: Mesh, seed: int = 0) -> DistanceVolume:
     vertices = mesh.vertices.astype(np.float64)
     points, normals, apart = surface_samples(mesh, SAMPLES, np.random.default_rng(seed))
     grid = Grid.over(vertices.min(axis=0), vertices.max(axis=0), LONGEST, SHORTEST, finest=1e-4)
-    near = np.zeros(grid.shape, np.bool_)
-    near[tuple(np.rint(grid.index(points)).astype(int))] = True
+    near = grid.held(points)
     band = ndimage.maximum_filter(near, 2 * BAND + 1, mode="constant")
     distance = ndimage.distance_transform_edt(~near, sampling=grid.spacing).astype(np.float32)
     asked = grid.points().reshape(*grid.shape, 3)[band]

@@ -8,7 +8,7 @@ import numpy as np
 from skimage.measure import marching_cubes
 
 from sam3d_ros.mesh.check import MeshError
-from sam3d_ros.types import Float, Mesh
+from sam3d_ros.types import Bool, Float, Int, Mesh
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,23 @@ class Grid:
         rows = np.ascontiguousarray(points.T)
         found: Float = (rows - self.origin[:, None]) / self.spacing[:, None]
         return found
+
+    def nearest(self, points: Float) -> tuple[Int, Bool]:
+        """(3, M) int64 samples nearest to those of points (N, 3) m that lie in the grid, and (N,) which these are."""
+        index = np.rint(self.index(points)).astype(np.int64)
+        inside = np.asarray(((index >= 0) & (index < np.array(self.shape)[:, None])).all(axis=0))
+        return index[:, inside], inside
+
+    def held(self, points: Float) -> Bool:
+        """(X, Y, Z) samples that are the nearest of one of points (N, 3) m."""
+        held = np.zeros(self.shape, np.bool_)
+        held[tuple(self.nearest(points)[0])] = True
+        return held
+
+    def steps(self, directions: Float) -> Float:
+        """(...,) m from one sample to the next along unit vectors (..., 3)."""
+        lengths: Float = 1 / np.linalg.norm(directions / self.spacing, axis=-1)
+        return lengths
 
 
 def surface(field: Float, grid: Grid) -> Mesh:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sam3d_ros.compact.block import Block, block
+from sam3d_ros.compact.measured import beside
 from sam3d_ros.compact.regular import regular
 from sam3d_ros.compact.samples import Samples
 from sam3d_ros.mesh.surface import Grid
@@ -52,7 +53,7 @@ def test_a_wedge_with_lumps_becomes_a_block() -> None:
     # Its hidden side leans, by more than half a cell on either end.
     leaning = np.where(across > 0, 0.2 * along / 0.045, 0)
     answer = np.clip(true + leaning + 0.03 * rng.normal(size=true.shape), -1, 1).astype(np.float32)
-    found = regular(answer, surface_points(BOOK), GRID)
+    found = regular(answer, beside(surface_points(BOOK), GRID), GRID)
     assert found is not answer
     assert found.dtype == np.float32
     assert 1 - iou(found, true) < 0.7 * (1 - iou(answer, true))
@@ -61,7 +62,7 @@ def test_a_wedge_with_lumps_becomes_a_block() -> None:
 @pytest.mark.parametrize("yaw", np.linspace(-np.pi, np.pi, 9))
 def test_every_way_round_is_found(yaw: float) -> None:
     true = field(Block(yaw, BOOK.low, BOOK.high))
-    found = regular(true, surface_points(BOOK), GRID)
+    found = regular(true, beside(surface_points(BOOK), GRID), GRID)
     assert found is not true
     assert iou(found, true) > 0.95
 
@@ -76,4 +77,4 @@ def test_what_is_no_block_stays() -> None:
     # A tray: the book less a smaller one, open above.
     inner = Block(BOOK.yaw, BOOK.low + 0.006, BOOK.high + np.array([-0.006, -0.006, 0.05]))
     tray = np.minimum(field(BOOK), -field(inner))
-    assert regular(tray, surface_points(BOOK), GRID) is tray
+    assert regular(tray, beside(surface_points(BOOK), GRID), GRID) is tray

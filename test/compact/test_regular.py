@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from sam3d_ros.compact.measured import beside
 from sam3d_ros.compact.regular import regular
 from sam3d_ros.mesh.surface import Grid
 from sam3d_ros.types import Float
@@ -21,7 +22,7 @@ NOTHING = np.zeros((0, 3), np.float32)
 def test_answers_that_are_all_alike_stay_that(value: float, shape: tuple[int, int, int]) -> None:
     grid = Grid(GRID.origin, GRID.spacing, shape)
     answer = np.full(shape, value, np.float32)
-    found = regular(answer, NOTHING, grid)
+    found = regular(answer, beside(NOTHING, grid), grid)
     if value <= 0:
         assert found is answer
     else:  # a block that fills its grid
@@ -34,7 +35,7 @@ def test_answers_that_are_all_alike_stay_that(value: float, shape: tuple[int, in
     hnp.arrays(np.float32, (5, 3), elements=st.floats(-1, 1, width=32)),
 )
 def test_any_answer_gives_distances_of_its_shape(answer: Float, points: Float) -> None:
-    found = regular(answer, points, GRID)
+    found = regular(answer, beside(points, GRID), GRID)
     assert found.shape == answer.shape
     assert found.dtype == np.float32
     assert np.isfinite(found).all()

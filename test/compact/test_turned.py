@@ -11,6 +11,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 
 from sam3d_ros.compact.axis import passes_by, upright_axis
 from sam3d_ros.compact.lift import TRUNCATION
+from sam3d_ros.compact.measured import beside
 from sam3d_ros.compact.regular import regular
 from sam3d_ros.compact.samples import Samples
 from sam3d_ros.mesh.surface import Grid
@@ -79,7 +80,7 @@ def iou(a: Float, b: Float) -> float:
 def test_the_hidden_side_is_as_the_seen_one(metres: Distance) -> None:
     true = field(metres)
     answer, points = answered(true)
-    found = regular(answer, points, GRID)
+    found = regular(answer, beside(points, GRID), GRID)
     assert found.dtype == np.float32
     assert iou(answer, true) < 0.92
     assert 1 - iou(found, true) < 0.5 * (1 - iou(answer, true))
@@ -90,7 +91,7 @@ def test_a_handle_stays_and_leaves_no_trace() -> None:
     answer, points = answered(true, error=0.1)
     grip = field(handle) > 0
     assert grip.sum() > 50
-    found = regular(answer, points, GRID)
+    found = regular(answer, beside(points, GRID), GRID)
     assert found is not answer
     assert ((found > 0) & grip).sum() >= ((answer > 0) & grip).sum()
     assert iou(found, true) > iou(answer, true)
@@ -106,7 +107,9 @@ def test_a_bottom_that_is_half_there_is_not_lost() -> None:
     true = field(deep)
     x, _, z = (GRID.points()[:, i].reshape(GRID.shape) for i in range(3))
     answer = np.where((z < -0.037) & (x > -0.01) & (true > 0), np.float32(-0.12), true)
-    found = regular(answer, GRID.points()[in_front(true).ravel() & (GRID.points()[:, 2] > -0.035)], GRID)
+    found = regular(
+        answer, beside(GRID.points()[in_front(true).ravel() & (GRID.points()[:, 2] > -0.035)], GRID), GRID
+    )
     assert found is not answer
     lowest = np.flatnonzero((found > 0).any(axis=(0, 1)))[0]
     assert lowest <= np.flatnonzero((answer > 0).any(axis=(0, 1)))[0] + 2
@@ -125,7 +128,7 @@ def test_stretched_cells_change_nothing_about_it(shape: tuple[float, float, floa
     rng = np.random.default_rng(1)
     answer = np.clip(true + 0.07 * rng.normal(size=true.shape), -1, 1).astype(np.float32)
     near = np.abs(true).ravel() < 0.1
-    found = regular(answer, grid.points()[near], grid)
+    found = regular(answer, beside(grid.points()[near], grid), grid)
     assert (
         np.abs(found - true)[np.abs(true) < 0.3].mean()
         < 0.5 * np.abs(answer - true)[np.abs(true) < 0.3].mean()
@@ -136,7 +139,7 @@ def test_stretched_cells_change_nothing_about_it(shape: tuple[float, float, floa
 def test_what_is_not_turned_stays_as_it_is(yaw: float) -> None:
     c, s = np.cos(yaw), np.sin(yaw)
     true = field(lambda p: step(p @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])))
-    assert regular(true, GRID.points()[in_front(true).ravel()], GRID) is true
+    assert regular(true, beside(GRID.points()[in_front(true).ravel()], GRID), GRID) is true
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.4, 1.2])
@@ -150,7 +153,7 @@ def test_a_bar_is_not_turned_about_an_axis_far_off(yaw: float) -> None:
         return np.minimum(0.05 - np.abs(y), 0.009 - np.hypot(x, 1.5 * z))
 
     true = field(bar)
-    found = regular(true, GRID.points()[in_front(true).ravel()], GRID)
+    found = regular(true, beside(GRID.points()[in_front(true).ravel()], GRID), GRID)
     assert iou(found, true) > 0.8
 
 
@@ -171,4 +174,4 @@ def test_sheets_whose_normals_are_parallel_stay(tilt: float) -> None:
     x, y, _ = GRID.points().T
     sheet = np.clip((0.004 - np.abs(x + tilt * y)) / (TRUNCATION * CELL), -1, 1).reshape(GRID.shape)
     answer = (sheet + 1e-6 * rng.normal(size=sheet.shape)).clip(-1, 1).astype(np.float32)
-    assert iou(regular(answer, np.zeros((0, 3), np.float32), GRID), answer) > 0.9
+    assert iou(regular(answer, beside(np.zeros((0, 3), np.float32), GRID), GRID), answer) > 0.9

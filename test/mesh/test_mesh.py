@@ -38,6 +38,24 @@ def test_a_grid_counts_its_own_samples() -> None:
     np.testing.assert_allclose(grid.index(grid.points()), counted, atol=1e-4)
 
 
+def test_a_grid_knows_which_samples_hold_points() -> None:
+    grid = Grid(np.array([0.1, -0.2, 0.3]), np.array([0.01, 0.02, 0.005]), (3, 4, 5))
+    points = (
+        grid.origin
+        + np.array([[1.4, 2.6, 0.0], [-0.4, 0.0, 4.4], [2.6, 0.0, 0.0], [0.0, 0.0, -0.6]]) * grid.spacing
+    )
+    index, inside = grid.nearest(points)
+    assert inside.tolist() == [True, True, False, False]
+    assert index.T.tolist() == [[1, 3, 0], [0, 0, 4]]
+    assert np.argwhere(grid.held(points)).tolist() == [[0, 0, 4], [1, 3, 0]]
+
+
+def test_steps_of_a_grid_along_its_axes_and_askew() -> None:
+    grid = Grid(np.zeros(3), np.array([0.01, 0.02, 0.005]), (3, 4, 5))
+    np.testing.assert_allclose(grid.steps(np.eye(3)), grid.spacing)
+    assert grid.steps(np.array([0.6, 0.8, 0.0])) == pytest.approx(1 / np.hypot(60, 40))
+
+
 def test_surface_of_a_ball() -> None:
     grid = Grid.over(np.full(3, -0.05), np.full(3, 0.05), 40)
     mesh = check(surface(0.05 - np.linalg.norm(grid.points(), axis=1), grid))
