@@ -25,7 +25,7 @@ HIDDEN = 2
 """How many times as far off all cells alike may be as those that were seen."""
 PERHAPS = 0.02
 """As ROUND, while a handle counts as well,"""
-HOPELESS = 0.05
+HOPELESS = 0.035
 """and before the axis is fitted."""
 STICKS_OUT = 1 / 3
 """How far outside of the turned body a solid cell is that belongs to something else, in units of the truncation;"""
