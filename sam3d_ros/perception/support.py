@@ -28,6 +28,16 @@ HIDDEN_M = 0.3
 """Seen from so straight above, objects up to this height hide their sides and seem to float above their
 support."""
 MIN_INLIERS = 60
+SUNK = 0.015
+"""Share of an object's points that may be below the level it stands on: noise, and what a mask takes along."""
+FRONT_M = 0.005
+BESIDE = 0.15
+"""Share of a level that lies farther than the front of the object, by FRONT_M at least: what carries a thing is seen
+beside it too, what it stands behind is not."""
+RIM = 1 / 160
+"""Width of a mask's rim, in terms of the image's, that may show what is behind or under the object,"""
+THIN = 0.5
+"""and in terms of how far a thing's middle is from its edge."""
 CAMERA_UP: Float = np.array([0.0, -1.0, 0.0])
 
 
@@ -200,9 +210,14 @@ def _contact(planes: Float, scene: _Scene) -> tuple[Float, Float]:
     resting = (near >= np.maximum(2, 0.01 * total)) & (below < 0.2)
     gap = np.minimum.reduceat(height, scene.starts, axis=0)
     middle = np.add.reduceat(scene.objects, scene.starts, axis=0) / total
-    facing = -(middle / np.linalg.norm(middle, axis=1, keepdims=True)) @ normals.T > FACING
-    perhaps = facing & (gap < HIDDEN_M)
+    perhaps = _faced(middle, normals.T) & (gap < HIDDEN_M)
     return np.where(resting, 1.0, 0.25 * perhaps).mean(axis=0), below.mean(axis=0)
+
+
+def _faced(points: Float, ups: Float) -> Bool:
+    """Whether the camera looks at points (..., 3) from straight above, nearly, where up is one of `ups` (3, ...)."""
+    faced: Bool = -(points / np.linalg.norm(points, axis=-1, keepdims=True)) @ ups > FACING
+    return faced
 
 
 def _rate(planes: Float, scene: _Scene, chosen: Int, up: Float | None) -> Float:
@@ -255,7 +270,8 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
 
     On a shelf, a box or a step the plane of the scene is not the one under the object. The level is the
     height at which most points right beside the mask lie, among those between 6 cm below and 2 cm above the
-    object's lowest points. Vertical neighbours spread over all heights and do not count as a level.
+    object's lowest points. Vertical neighbours spread over all heights and do not count as a level, nor does the
+    top of another thing that it reaches below or, seen from the side, does not touch or merely stands behind.
     `support` comes back as it is where up is only the camera's, the level is within a centimetre of it, or
     no level is seen.
     """
@@ -267,7 +283,7 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
     pixels = mask.pixels[window]
     points = points_cam[window]
     known = np.isfinite(points[..., 2])  # all three or none are known
-    inside = points[pixels & known]
+    inside = points[_inner(pixels, RIM * mask.pixels.shape[1]) & known]
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
     around = cv2.dilate(pixels.astype(np.uint8), ellipse).astype(bool)
     beside = points[around & ~pixels & known]
@@ -295,4 +311,33 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
         return support
     if support.offset is not None and abs(level - support.offset) < 0.01:
         return support
-    return replace(support, offset=level)
+    return replace(support, offset=level) if _carries(level, slack, inside, beside, up) else support
+
+
+def _carries(level: float, slack: float, inside: Float, beside: Float, up: Float) -> bool:
+    """Whether an object stands on a level, m along up, to within `slack` m. inside, beside: (N, 3), (M, 3) m, points of
+    the object and right beside it.
+
+    The top of something that stands before the object has the object's visible part right above it in the image too.
+    But behind its edge the camera sees further down, and it is not seen at the object's sides.
+    """
+    heights = inside @ up
+    if (heights < level - slack).mean() > SUNK:
+        return False
+    middle = inside.mean(axis=0)
+    if _faced(middle, up):
+        return True
+    away = middle - (middle @ up) * up
+    away /= np.linalg.norm(away)
+    front = float(np.percentile(inside @ away, 2)) + FRONT_M
+    carrying = beside[np.abs(beside @ up - level) < slack]
+    touches = float(np.percentile(heights, 2)) - level < REST_M
+    return touches and bool((carrying @ away > front).mean() > BESIDE)
+
+
+def _inner(pixels: Bool, rim: float) -> Bool:
+    """(h, w) pixels of a mask without its rim, px; of a thin thing, without half of it."""
+    padded = np.pad(pixels, 1).view(np.uint8)
+    from_edge = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    inner: Bool = from_edge > min(rim, THIN * float(from_edge.max()))
+    return inner

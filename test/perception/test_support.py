@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -231,6 +232,35 @@ def test_foot_hidden_behind_another_object_keeps_the_plane(render: Render) -> No
     support = find(scene)
     check(scene, support)
     assert support_for_object(scene.frame.points_cam, scene.masks[0], support) is support
+
+
+@pytest.mark.parametrize("gap", [0.01, 0.02, 0.03])
+@pytest.mark.parametrize("pitch", [25, 35, 50])
+def test_the_top_of_what_stands_before_an_object_is_not_its_level(
+    render: Render, pitch: float, gap: float
+) -> None:
+    front = Box(0.8, 0, 0, (0.1, 0.2, 0.08))
+    behind = Box(0.89 + gap, 0, 0, (0.08, 0.08, 0.13))
+    height = 0.85 * np.tan(np.radians(pitch))
+    scene = render([behind, front, table()], pitch_deg=pitch, height=height, **NOISE)
+    support = find(scene)
+    assert support_for_object(scene.frame.points_cam, scene.masks[0], support) is support
+
+
+@pytest.mark.parametrize(("pitch", "x"), [(25, 0.8), (45, 0.8), (75, 0.2)])
+@pytest.mark.parametrize("grown", [1, 2])
+def test_masks_may_take_along_what_is_behind(render: Render, pitch: float, x: float, grown: int) -> None:
+    """A box on a crate whose mask shows some of the table far behind."""
+    crate = Box(x, 0, 0, (0.2, 0.2, 0.1), masked=False)
+    height = 0.1 + x * np.tan(np.radians(pitch))
+    box = Box(x, 0, 0.1, (0.08, 0.08, 0.08))
+    scene = render([box, crate, table(width=2)], pitch_deg=pitch, height=height, **NOISE)
+    support = find(scene, hint=True)
+    pixels = cv2.dilate(scene.masks[0].pixels.astype(np.uint8), np.ones((2 * grown + 1,) * 2, np.uint8)) > 0
+    assert np.isfinite(scene.frame.points_cam[pixels]).any()
+    top = support_for_object(scene.frame.points_cam, Mask(1, pixels), support)
+    assert top.offset is not None
+    assert height + top.offset == pytest.approx(0.1, abs=0.006)
 
 
 def test_level_without_a_plane_of_the_scene_needs_gravity(render: Render) -> None:
