@@ -16,7 +16,7 @@ from sam3d_ros.types import Bool, Float, Int
 
 LEAST = 0.03
 """Share of the convex hull that a hollow fills at least; smaller ones are left alone."""
-SEEN = 0.05
+SEEN = 0.005
 """Share of a hollow's cells that the camera saw through, from which on it was seen into."""
 AGREED = 0.05
 """Mean difference of two answers in a hollow, in units of the truncation, below which they agree on it."""

@@ -31,7 +31,7 @@ MIN_INLIERS = 60
 SUNK = 0.015
 """Share of an object's points that may be below the level it stands on: noise, and what a mask takes along."""
 FRONT_M = 0.005
-BESIDE = 0.15
+BESIDE = 0.2
 """Share of a level that lies farther than the front of the object, by FRONT_M at least: what carries a thing is seen
 beside it too, what it stands behind is not."""
 RIM = 1 / 160
