@@ -102,6 +102,15 @@ def test_what_was_seen_into_stays_hollow(grid: Grid, seen: Evidence) -> None:
     assert not doubtful(answers(cup, 2 * AGREED), 0.0, clearance(grid, through)).any()
 
 
+def test_a_glimpse_is_enough(grid: Grid, seen: Evidence) -> None:
+    """A mug half hidden behind a carton shows little of its inside: a fiftieth of it here."""
+    cup, known = shell(grid, seen, "above"), clearance(grid, seen)
+    assert doubtful(answers(cup, 2 * AGREED), 0.0, known).any()
+    glimpsed = np.argwhere(solid(grid, seen) & ~cup)[::50]
+    known[tuple(glimpsed.T)] = -0.01
+    assert not doubtful(answers(cup, 2 * AGREED), 0.0, known).any()
+
+
 def test_solids_and_nothing_have_no_hollows(grid: Grid, seen: Evidence) -> None:
     whole = solid(grid, seen)
     flat = np.zeros_like(whole)
