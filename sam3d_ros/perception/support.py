@@ -30,6 +30,8 @@ support."""
 MIN_INLIERS = 60
 SUNK = 0.015
 """Share of an object's points that may be below the level it stands on: noise, and what a mask takes along."""
+TOUCHES = 0.025
+"""m over a level up to which an object that is seen from the side touches it, the rim of its mask left out."""
 FRONT_M = 0.005
 BESIDE = 0.2
 """Share of a level that lies farther than the front of the object, by FRONT_M at least: what carries a thing is seen
@@ -331,7 +333,7 @@ def _carries(level: float, slack: float, inside: Float, beside: Float, up: Float
     away /= np.linalg.norm(away)
     front = float(np.percentile(inside @ away, 2)) + FRONT_M
     carrying = beside[np.abs(beside @ up - level) < slack]
-    touches = float(np.percentile(heights, 2)) - level < REST_M
+    touches = float(np.percentile(heights, 2)) - level < TOUCHES
     return touches and bool((carrying @ away > front).mean() > BESIDE)
 
 
