@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sam3d_ros.types import Frame, InputError, Mask, RejectCode, Rejected, Roi
+from sam3d_ros.types import Bool, Float, Frame, InputError, Mask, RejectCode, Rejected, Roi
 
 MAX_LABELS = 1000
 """More different values than this are no label image but a depth or grey image on the wrong topic."""
@@ -84,6 +84,12 @@ def roi_of(mask: Mask) -> Roi:
     """The tight rectangle around the mask; 0x0 at (0, 0) for an empty one."""
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask.pixels).view(np.uint8))
     return Roi(int(x), int(y), int(width), int(height))
+
+
+def from_edge(pixels: Bool) -> Float:
+    """(h, w) float32 px of a mask's pixels from its edge, 0 outside."""
+    distance = cv2.distanceTransform(np.pad(pixels, 1).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(distance[1:-1, 1:-1], np.float32)
 
 
 def check_mask(mask: Mask, frame: Frame, limits: MaskLimits) -> Rejected | None:

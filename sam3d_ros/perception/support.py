@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from sam3d_ros.perception.masks import from_edge
 from sam3d_ros.types import Bool, Float, InputError, Int, Mask, Support, UpSource
 
 GRID_POINTS = 160 * 120
@@ -285,15 +286,16 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
     pixels = mask.pixels[window]
     points = points_cam[window]
     known = np.isfinite(points[..., 2])  # all three or none are known
-    inside = points[_inner(pixels, RIM * mask.pixels.shape[1]) & known]
+    inwards = from_edge(pixels)
+    rim = min(RIM * mask.pixels.shape[1], THIN * float(inwards.max()))
+    inside = points[(inwards > rim) & known]
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
     around = cv2.dilate(pixels.astype(np.uint8), ellipse).astype(bool)
     beside = points[around & ~pixels & known]
     if len(inside) < 10 or not len(beside):
         return support
     up = support.up_cam
-    levels = inside @ up
-    low = float(np.percentile(levels, 2))
+    low = float(np.percentile(inside @ up, 2))
     # Level distance of the points beside to the box around the object.
     across = np.linalg.svd(up[None])[2][1:]  # two level axes
     # A row per axis: loops along the points are several times as fast as loops over two numbers.
@@ -335,11 +337,3 @@ def _carries(level: float, slack: float, inside: Float, beside: Float, up: Float
     carrying = beside[np.abs(beside @ up - level) < slack]
     touches = float(np.percentile(heights, 2)) - level < TOUCHES
     return touches and bool((carrying @ away > front).mean() > BESIDE)
-
-
-def _inner(pixels: Bool, rim: float) -> Bool:
-    """(h, w) pixels of a mask without its rim, px; of a thin thing, without half of it."""
-    padded = np.pad(pixels, 1).view(np.uint8)
-    from_edge = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    inner: Bool = from_edge > min(rim, THIN * float(from_edge.max()))
-    return inner

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from scipy import sparse  # type: ignore[import-untyped]
 from scipy.sparse import csgraph  # type: ignore[import-untyped]
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from sam3d_ros.perception import frames
-from sam3d_ros.perception.masks import MaskLimits, roi_of
+from sam3d_ros.perception.masks import MaskLimits, from_edge, roi_of
 from sam3d_ros.perception.support import depth_sigma, support_for_object
 from sam3d_ros.types import Bool, Camera, Float, Frame, Int, Mask, ObjectView, RejectCode, Rejected, Support
 
@@ -126,7 +125,7 @@ def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera
         i for i, own in parts.items() if not low[2] - margin < np.median(flat[own, 2]) < high[2] + margin
     ]
     if elsewhere:
-        inwards, tree = _from_edge(pixels)[seen], cKDTree(core)
+        inwards, tree = from_edge(pixels)[seen], cKDTree(core)
         rim = min(max(4.0, RIM * camera.width), THIN * float(inwards[label == main].max()))
         length = max(pixels.shape) * float(np.median(core[:, 2])) / camera.fx
         for i in elsewhere:
@@ -140,12 +139,6 @@ def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera
     kept = seen.copy()
     kept[seen] = keep[label]
     return kept
-
-
-def _from_edge(pixels: Bool) -> Float:
-    """(h, w) px from the mask's edge, 0 outside."""
-    distance = cv2.distanceTransform(np.pad(pixels, 1).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray(distance[1:-1, 1:-1], np.float32)
 
 
 def _lies(points: Float, support: Support) -> bool:
@@ -194,7 +187,7 @@ def _without_rim(points: Float, seen: Bool, pixels: Bool, support: Support) -> B
     if float(np.percentile(height[seen], 95)) < 4 * float(np.median(slack[seen])):
         return seen
     rim = max(3, round(0.01 * max(pixels.shape)))
-    edge = _from_edge(pixels) <= rim
+    edge = from_edge(pixels) <= rim
     with np.errstate(invalid="ignore"):
         kept: Bool = seen & ~(edge & (np.abs(height) < slack))
     return kept
