@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from sam3d_ros.perception import frames
 from sam3d_ros.perception.masks import from_edge
 from sam3d_ros.types import Bool, Float, InputError, Int, Mask, Support, UpSource
 
@@ -331,8 +332,7 @@ def _carries(level: float, slack: float, inside: Float, beside: Float, up: Float
     middle = inside.mean(axis=0)
     if _faced(middle, up):
         return True
-    away = middle - (middle @ up) * up
-    away /= np.linalg.norm(away)
+    away = frames.view_frame(up, middle)[:3, 0]
     front = float(np.percentile(inside @ away, 2)) + FRONT_M
     carrying = beside[np.abs(beside @ up - level) < slack]
     touches = float(np.percentile(heights, 2)) - level < TOUCHES
