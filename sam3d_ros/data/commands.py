@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sam3d_ros.data.sets.pool import Pool
     from sam3d_ros.data.sets.sample import SampleSet
 
-SourceName = Literal["random-urdfs", "sweethome3d", "object-sim", "folder"]
+SourceName = Literal["random-urdfs", "sweethome3d", "object-sim", "ycb-sim", "folder"]
 SetName = Literal["iso-3do", "flying-occlusions", "object-swap", "tabletop"]
 
 
@@ -37,7 +37,8 @@ def prepare(
 
     Args:
         source: random-urdfs (pybullet's, with pip), sweethome3d (Debian's furniture, with apt-get), object-sim
-            (MyoSuite's household objects, with pip, for evaluation only), or folder.
+            (MyoSuite's household objects) and ycb-sim (RoboHive's scans of real things), with pip, for evaluation
+            only, or folder.
         out: folder for <source>.safetensors and its checksum.
         folder: for the source "folder": where the GLB, OBJ, PLY, STL and OFF files are.
         unit_m: for "folder": what 1 in a file means in metres (glTF is always in metres).
@@ -49,19 +50,22 @@ def prepare(
     """
     from sam3d_ros.data.sources import downloads
     from sam3d_ros.data.sources.mesh_folder import MeshFolder
-    from sam3d_ros.data.sources.object_sim import ObjectSim
+    from sam3d_ros.data.sources.object_sim import object_sim
     from sam3d_ros.data.sources.prepare import prepare as prepare_source
-    from sam3d_ros.data.sources.random_urdfs import RandomUrdfs
+    from sam3d_ros.data.sources.random_urdfs import random_urdfs
     from sam3d_ros.data.sources.source import ObjectSource
     from sam3d_ros.data.sources.sweethome import SweetHome
+    from sam3d_ros.data.sources.ycb_sim import ycb_sim
 
     cache = downloads.cache_folder()
     chosen: ObjectSource
     try:
         if source == "random-urdfs":
-            chosen = RandomUrdfs(downloads.wheel(downloads.PYBULLET, cache))
+            chosen = random_urdfs(downloads.wheel(downloads.PYBULLET, cache))
         elif source == "object-sim":
-            chosen = ObjectSim(downloads.wheel(downloads.MYOSUITE, cache))
+            chosen = object_sim(downloads.wheel(downloads.MYOSUITE, cache))
+        elif source == "ycb-sim":
+            chosen = ycb_sim(downloads.wheel(downloads.ROBOHIVE, cache))
         elif source == "sweethome3d":
             chosen = SweetHome(downloads.furniture_folder(cache))
         elif folder is None:

@@ -1,7 +1,7 @@
 """What only evaluation may look at, and what is left for training: kept here because both rooms need to know.
 
 Held out are procedural seeds from HELD_OUT_SEED on, three categories with those that look like them, objects 900 to
-999 of random_urdfs, and all of object_sim.
+999 of random_urdfs, and all of object_sim and ycb_sim.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sam3d_ros.data.sources.object_sim import NAME as OBJECT_SIM
 from sam3d_ros.data.sources.random_urdfs import COUNT, urdf_name
 from sam3d_ros.data.sources.random_urdfs import NAME as RANDOM_URDFS
 from sam3d_ros.data.sources.source import ObjectSource, Procedural, check_index
+from sam3d_ros.data.sources.ycb_sim import NAME as YCB_SIM
 from sam3d_ros.types import InputError
 
 HELD_OUT_SEED = 1_000_000
@@ -27,6 +28,8 @@ SEEN_CATEGORIES = tuple(c for c in TABLETOP if c not in UNSEEN_CATEGORIES)
 """What the splits of seen categories show."""
 TRAINING_CATEGORIES = tuple(c for c in CATEGORIES if c not in (*UNSEEN_CATEGORIES, *LOOKALIKES))
 """All that training may use."""
+ONLY_EVALUATION = (OBJECT_SIM, YCB_SIM)
+"""Sources that training may not use at all."""
 HELD_OUT_URDFS = range(900, COUNT)
 """Numbers of the objects of random_urdfs that training may not use; a pack leaves some out and knows them by name."""
 
@@ -58,9 +61,9 @@ class Part:
 def training_part(source: ObjectSource) -> ObjectSource:
     """What training may use of a source: random_urdfs, packed or not, without HELD_OUT_URDFS; others as they are.
 
-    Raises InputError for object_sim, which only evaluation shows."""
-    if source.name == OBJECT_SIM:
-        raise InputError(f"{OBJECT_SIM} is for evaluation: training may not use it")
+    Raises InputError for ONLY_EVALUATION."""
+    if source.name in ONLY_EVALUATION:
+        raise InputError(f"{source.name} is for evaluation: training may not use it")
     if source.name != RANDOM_URDFS:
         return source
     held_out = {urdf_name(number) for number in HELD_OUT_URDFS}

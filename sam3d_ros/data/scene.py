@@ -21,6 +21,8 @@ from sam3d_ros.types import Float, InputError
 
 GAP = 0.008
 """Least distance of two objects on the table, m."""
+Rest = Callable[[ObjectModel, np.random.Generator], Float]
+"""How an object lies that does not stand: (3, 3) rotation."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def make_tabletop(
     if count < 0:
         raise InputError(f"a scene cannot have {count} objects")
     rng = np.random.default_rng(seed)
-    spots = _Spots(radius, lying, rng, _lying)
+    spots = _Spots(radius, lying, rng, toppled)
     placed = [spots.put(make_object(str(rng.choice(list(categories))), rng)) for _ in range(count)]
     return around(tuple(placed), rng)
 
@@ -98,18 +100,6 @@ def _direction(rng: np.random.Generator, lowest_deg: float, highest_deg: float) 
     """(3,) unit vector upwards at any azimuth, between two angles above the horizon."""
     azimuth, height = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(lowest_deg, highest_deg))
     return np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
-
-
-def place(
-    models: Sequence[ObjectModel], rng: np.random.Generator, radius: float = 0.22, lying: float = 0.2
-) -> tuple[PlacedObject, ...]:
-    """Given objects on the table as make_tabletop places its own, labelled 1, 2, ... in their order.
-
-    Which side a lying one rests on is drawn by `resting`, a hundred times as fast as the toppling that the seeds of
-    make_tabletop stand for.
-    """
-    spots = _Spots(radius, lying, rng, resting)
-    return tuple(spots.put(model) for model in models)
 
 
 def resting(model: ObjectModel, rng: np.random.Generator) -> Float:
@@ -143,6 +133,37 @@ def resting(model: ObjectModel, rng: np.random.Generator) -> Float:
         return _down(_unit(rng.normal(size=3)))
     chosen = rng.choice(len(chances), p=chances / chances.sum())
     return _down(hull.equations[np.flatnonzero(side == chosen)[0], :3])
+
+
+def toppled(model: ObjectModel, rng: np.random.Generator) -> Float:
+    """(3, 3) rotation onto a stable side, drawn by how often a falling object ends there.
+
+    It takes a hundred times as long as `resting`, and copes with scans, whose sides are not quite flat.
+    """
+    solid = trimesh.Trimesh(model.mesh.vertices, model.mesh.faces, process=False)
+    with np.errstate(all="ignore"):
+        poses, chances = compute_stable_poses(solid)
+    # Sides of sliver faces come with a chance of NaN.
+    chances = np.nan_to_num(chances)
+    if not chances.sum() > 0:
+        return np.eye(3)
+    chosen: Float = np.asarray(poses, np.float64)[rng.choice(len(poses), p=chances / chances.sum()), :3, :3]
+    return chosen
+
+
+def place(
+    models: Sequence[ObjectModel],
+    rng: np.random.Generator,
+    radius: float = 0.22,
+    lying: float = 0.2,
+    rest: Rest = resting,
+) -> tuple[PlacedObject, ...]:
+    """Given objects on the table as make_tabletop places its own, labelled 1, 2, ... in their order.
+
+    rest: which side a lying one rests on. The seeds of make_tabletop stand for `toppled`.
+    """
+    spots = _Spots(radius, lying, rng, rest)
+    return tuple(spots.put(model) for model in models)
 
 
 def _unit(v: Float) -> Float:
@@ -218,7 +239,7 @@ class _Spots:
         radius: float,
         lying: float,
         rng: np.random.Generator,
-        rest: Callable[[ObjectModel, np.random.Generator], Float],
+        rest: Rest,
     ) -> None:
         self._radius, self._chance, self._rng, self._rest = radius, lying, rng, rest
         self._outlines: list[Float] = []
@@ -238,19 +259,6 @@ class _Spots:
 def _about_z(angle: float) -> Float:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-
-
-def _lying(model: ObjectModel, rng: np.random.Generator) -> Float:
-    """(3, 3) rotation onto a stable side, drawn by how often a falling object ends there."""
-    solid = trimesh.Trimesh(model.mesh.vertices, model.mesh.faces, process=False)
-    with np.errstate(all="ignore"):
-        poses, chances = compute_stable_poses(solid)
-    # Sides of sliver faces come with a chance of NaN.
-    chances = np.nan_to_num(chances)
-    if not chances.sum() > 0:
-        return np.eye(3)
-    chosen: Float = np.asarray(poses, np.float64)[rng.choice(len(poses), p=chances / chances.sum()), :3, :3]
-    return chosen
 
 
 def _free_spot(outline: Float, others: Sequence[Float], radius: float, rng: np.random.Generator) -> Float:

@@ -17,12 +17,15 @@ from sam3d_ros.data.held_out import HELD_OUT_SEED, HELD_OUT_URDFS, SEEN_CATEGORI
 from sam3d_ros.data.make_bop import CAMERA, look
 from sam3d_ros.data.objects import ObjectModel, dress
 from sam3d_ros.data.render import SceneRenderer
-from sam3d_ros.data.scene import Scene, around, make_tabletop, orbit, place
-from sam3d_ros.data.sources.downloads import MYOSUITE, PYBULLET, cache_folder, cached_wheel
-from sam3d_ros.data.sources.object_sim import NAMES, ObjectSim
+from sam3d_ros.data.scene import Rest, Scene, around, make_tabletop, orbit, place, resting, toppled
+from sam3d_ros.data.sources.downloads import MYOSUITE, PYBULLET, ROBOHIVE, cache_folder, cached_wheel
+from sam3d_ros.data.sources.object_sim import NAMES as OBJECTS
+from sam3d_ros.data.sources.object_sim import object_sim
 from sam3d_ros.data.sources.random_urdfs import CATEGORY as URDF
-from sam3d_ros.data.sources.random_urdfs import RandomUrdfs
+from sam3d_ros.data.sources.random_urdfs import random_urdfs
 from sam3d_ros.data.sources.source import ObjectSource, Unusable
+from sam3d_ros.data.sources.ycb_sim import NAMES as SCANS
+from sam3d_ros.data.sources.ycb_sim import ycb_sim
 from sam3d_ros.evaluate.source import LEAST_VISIBLE, Shot, Target
 from sam3d_ros.types import Camera, Float, InputError
 
@@ -39,13 +42,16 @@ _SCOUT = Camera(160, 120, CAMERA.fx / 4, CAMERA.fy / 4, 79.5, 59.5)
 class Fetched:
     """Objects out of a package's wheel. package: of `downloads`. source: reads the wheel. numbers: of the objects, as
     the source counts. command: what `sam3d data prepare` calls them. lying: share of them that lies on any of its sides
-    and does not stand as the file has it."""
+    and does not stand as the file has it. rest: how those lie. painted: in random colours; False where they have their
+    own."""
 
     package: str
     source: Callable[[Path], ObjectSource]
     numbers: Sequence[int]
     command: str
     lying: float
+    rest: Rest = resting
+    painted: bool = True
 
     def wheel(self) -> Path:
         """Raises InputError where it was never fetched."""
@@ -57,11 +63,12 @@ class Fetched:
         return found
 
     def draw(self, rng: np.random.Generator) -> ObjectModel:
-        """Any of the objects in random colours. Raises InputError where the wheel has none that can be used."""
+        """Any of the objects. Raises InputError where the wheel has none that can be used."""
         wheel = self.wheel()
         for _ in range(DRAWS):
             try:
-                return dress(_loaded(self.source, wheel, int(rng.choice(self.numbers))), rng)
+                model = _loaded(self.source, wheel, int(rng.choice(self.numbers)))
+                return dress(model, rng) if self.painted else model
             except Unusable:
                 continue
         raise InputError(f"{wheel} has none of the objects of {self.package}")
@@ -73,8 +80,9 @@ def _loaded(source: Callable[[Path], ObjectSource], wheel: Path, number: int) ->
     return source(wheel).load(number)
 
 
-URDFS = Fetched(PYBULLET, RandomUrdfs, HELD_OUT_URDFS, "random-urdfs", lying=1.0)
-HOUSEHOLD = Fetched(MYOSUITE, ObjectSim, range(len(NAMES)), "object-sim", lying=0.5)
+URDFS = Fetched(PYBULLET, random_urdfs, HELD_OUT_URDFS, "random-urdfs", lying=1.0)
+HOUSEHOLD = Fetched(MYOSUITE, object_sim, range(len(OBJECTS)), "object-sim", lying=0.5)
+YCB = Fetched(ROBOHIVE, ycb_sim, range(len(SCANS)), "ycb-sim", lying=0.5, rest=toppled, painted=False)
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,8 @@ RULES = {
     "procedural-unseen-classes": Rule(2 * HELD_OUT_SEED, UNSEEN_CATEGORIES),
     "tabletop-clutter": Rule(3 * HELD_OUT_SEED, SEEN_CATEGORIES, (7, 10), 0.16, (0.4, 0.9), (20, 50)),
     "random-urdfs-heldout": Rule(4 * HELD_OUT_SEED, (URDF,), fetched=URDFS),
-    "household": Rule(5 * HELD_OUT_SEED, NAMES, fetched=HOUSEHOLD),
+    "household": Rule(5 * HELD_OUT_SEED, OBJECTS, fetched=HOUSEHOLD),
+    "ycb-scans": Rule(6 * HELD_OUT_SEED, SCANS, (3, 6), 0.2, fetched=YCB),
 }
 SPLITS = tuple(RULES)
 
@@ -161,7 +170,8 @@ def _table(rule: Rule, seed: int, count: int) -> Scene:
     if (fetched := rule.fetched) is None:
         return make_tabletop(seed, count, rule.categories, rule.radius)
     rng = np.random.default_rng([seed, 3])
-    return around(place([fetched.draw(rng) for _ in range(count)], rng, rule.radius, fetched.lying), rng)
+    models = [fetched.draw(rng) for _ in range(count)]
+    return around(place(models, rng, rule.radius, fetched.lying, fetched.rest), rng)
 
 
 def _candidates(

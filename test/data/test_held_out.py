@@ -12,10 +12,11 @@ from sam3d_ros.data.held_out import (
     training_part,
 )
 from sam3d_ros.data.objects import CATEGORIES
-from sam3d_ros.data.sources.object_sim import ObjectSim
+from sam3d_ros.data.sources.object_sim import object_sim
 from sam3d_ros.data.sources.pack import Packed, write_pack
-from sam3d_ros.data.sources.random_urdfs import RandomUrdfs
+from sam3d_ros.data.sources.random_urdfs import random_urdfs
 from sam3d_ros.data.sources.source import Procedural
+from sam3d_ros.data.sources.ycb_sim import ycb_sim
 from sam3d_ros.types import InputError
 
 
@@ -32,19 +33,21 @@ def test_training_never_sees_the_unseen():
 
 
 def test_random_urdfs_without_the_held_out_ones(tmp_path):
-    part = training_part(RandomUrdfs(tmp_path / "any.whl"))
+    part = training_part(random_urdfs(tmp_path / "any.whl"))
     assert part.name == "random_urdfs"
     assert list(part.names) == [f"{i:03d}" for i in range(900)]
     with pytest.raises(InputError, match="objects 0 to 899, not 900"):
         part.load(900)
 
 
-def test_household_objects_are_for_evaluation(tmp_path):
-    with pytest.raises(InputError, match="object_sim is for evaluation"):
-        training_part(ObjectSim(tmp_path / "any.whl"))
-    path = tmp_path / "object_sim.safetensors"
+@pytest.mark.parametrize("source", [object_sim, ycb_sim])
+def test_some_sources_are_for_evaluation_alone(tmp_path, source):
+    name = source(tmp_path / "any.whl").name
+    with pytest.raises(InputError, match=f"{name} is for evaluation"):
+        training_part(source(tmp_path / "any.whl"))
+    path = tmp_path / f"{name}.safetensors"
     write_pack(path, [Procedural(count=1, categories=("can",)).load(0)])
-    with pytest.raises(InputError, match="object_sim is for evaluation"):
+    with pytest.raises(InputError, match=f"{name} is for evaluation"):
         training_part(Packed(path))
 
 

@@ -3,9 +3,12 @@ import itertools
 import manifold3d
 import numpy as np
 import pytest
+import trimesh
 
-from sam3d_ros.data.scene import look_at, make_tabletop, orbit, world_vertices
-from sam3d_ros.types import InputError
+from sam3d_ros.data.objects import ObjectModel
+from sam3d_ros.data.scene import look_at, make_tabletop, orbit, toppled, world_vertices
+from sam3d_ros.data.solids import UNKNOWN
+from sam3d_ros.types import InputError, Mesh
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -40,6 +43,20 @@ def test_same_seed_same_scene():
 
 def test_crowded_table_still_ends():
     assert len(make_tabletop(1, 20, categories=["box", "mug"], radius=0.05, lying=0).objects) == 20
+
+
+def test_a_scan_is_toppled_onto_one_of_its_uneven_sides():
+    rng = np.random.default_rng(0)
+    box = trimesh.creation.box((0.05, 0.09, 0.17)).subdivide().subdivide().subdivide()
+    vertices = (box.vertices + rng.normal(0, 3e-4, box.vertices.shape)).astype(np.float32)
+    scan = ObjectModel("box", Mesh(vertices, box.faces.astype(np.int32)), UNKNOWN)
+    heights = set()
+    for seed in range(12):
+        R = toppled(scan, np.random.default_rng(seed))
+        np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-6)
+        assert np.abs(R[2]).max() > 0.998  # a tenth of the width of a side, at most
+        heights.add(int(np.abs(R[2]).argmax()))
+    assert 0 in heights  # mostly on the largest sides
 
 
 def test_empty_and_negative_count():

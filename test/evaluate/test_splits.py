@@ -1,9 +1,11 @@
+import io
 import itertools
 import zipfile
 
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 from sam3d_ros.data.held_out import HELD_OUT_SEED, SEEN_CATEGORIES, UNSEEN_CATEGORIES
 from sam3d_ros.data.sources.downloads import PYBULLET, cache_folder, cached_wheel
@@ -119,6 +121,26 @@ def test_household_things_come_from_the_wheel(tmp_path, monkeypatch):
         assert len(np.unique(target.mesh.colors, axis=0)) > 1
 
 
+def test_scans_come_from_the_wheel_unpainted(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "sam3d_ros" / "wheels" / "robohive-0.3.0-any.whl"
+    path.parent.mkdir(parents=True)
+    box = trimesh.creation.box((0.06, 0.08, 0.05))
+    counts = np.array([len(box.vertices), 0, len(box.vertices), len(box.faces)], "<i4")
+    parts = (counts, box.vertices.astype("<f4"), np.full((8, 2), 0.5, "<f4"), box.faces.astype("<i4"))
+    picture = io.BytesIO()
+    Image.new("RGB", (4, 4), (210, 140, 20)).save(picture, "PNG")
+    with zipfile.ZipFile(path, "w") as archive:
+        folder = "mj_envs/sims/YCB_sim"
+        archive.writestr(f"{folder}/meshes/035_power_drill.msh", b"".join(part.tobytes() for part in parts))
+        archive.writestr(f"{folder}/textures/035_power_drill.png", picture.getvalue())
+    shot = make_view("ycb-scans", 0)
+    assert 3 <= len(shot.picture.masks) <= 6
+    (target,) = shot.targets
+    assert target.object_key == "ycb-scans/035_power_drill"
+    assert (target.mesh.colors == (210, 140, 20)).all()
+
+
 def test_a_wheel_without_the_objects_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = tmp_path / "sam3d_ros" / "wheels" / "MyoSuite-2.1.0-any.whl"
@@ -130,7 +152,12 @@ def test_a_wheel_without_the_objects_is_said(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("split", "command"), [("random-urdfs-heldout", "random-urdfs"), ("household", "object-sim")]
+    ("split", "command"),
+    [
+        ("random-urdfs-heldout", "random-urdfs"),
+        ("household", "object-sim"),
+        ("ycb-scans", "ycb-sim"),
+    ],
 )
 def test_without_the_wheel_the_command_is_named(tmp_path, monkeypatch, split, command):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from sam3d_ros.types import InputError
@@ -13,6 +14,8 @@ from sam3d_ros.types import InputError
 PYBULLET = "pybullet==3.2.7"
 MYOSUITE = "MyoSuite==2.1.0"
 """Of the versions on PyPI, 2.1 is the last that carries its objects; later ones fetch them elsewhere."""
+ROBOHIVE = "robohive==0.3.0"
+"""Of the versions on PyPI that carry its scans, 0.3 to 0.5, the smallest."""
 # One file for every machine: only data are taken out of it.
 WHEEL = ("--platform", "manylinux2014_x86_64", "--python-version", "3.11", "--only-binary=:all:", "--no-deps")
 WHEELS = "wheels"
@@ -26,8 +29,8 @@ def cache_folder() -> Path:
 
 
 def wheel(package: str, cache: Path) -> Path:
-    """The wheel of a package (PYBULLET, 103 MB; MYOSUITE, 84 MB) in the cache, fetched with pip where it is not there
-    yet. Raises InputError where that fails."""
+    """The wheel of a package (PYBULLET, 103 MB; MYOSUITE, 84 MB; ROBOHIVE, 63 MB) in the cache, fetched with pip where
+    it is not there yet. Raises InputError where that fails."""
     if found := cached_wheel(package, cache):
         return found
     command = [sys.executable, "-m", "pip", "download", "--quiet", *WHEEL, package]
@@ -70,11 +73,13 @@ def furniture_folder(cache: Path) -> Path:
 
 def _fetch(command: list[str], folder: Path) -> None:
     """Run a client that writes into its working folder; what it leaves half done never counts."""
-    partial = folder / "partial"
-    partial.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(command, cwd=partial, capture_output=True, text=True)
-    files = [p for p in partial.iterdir() if p.is_file()]
-    if done.returncode or not files:
-        raise InputError(f"{' '.join(command)} failed: {done.stderr.strip()[-400:] or 'it wrote no file'}")
-    for path in files:
-        path.rename(folder / path.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="partial-", dir=folder) as partial:
+        done = subprocess.run(command, cwd=partial, capture_output=True, text=True)
+        files = [p for p in Path(partial).iterdir() if p.is_file()]
+        if done.returncode or not files:
+            raise InputError(
+                f"{' '.join(command)} failed: {done.stderr.strip()[-400:] or 'it wrote no file'}"
+            )
+        for path in files:
+            path.rename(folder / path.name)

@@ -4,7 +4,7 @@ points."""
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -82,6 +82,11 @@ def read_raw(data: bytes, file_type: str, resolver: Within) -> Raw:
         parts = [p for p in scene.dump() if isinstance(p, trimesh.Trimesh) and len(p.faces)]
     except Exception as error:  # trimesh raises many kinds for damaged files
         raise Unusable(f"not a readable {file_type} file: {type(error).__name__}: {error}") from None
+    return raw_of(parts)
+
+
+def raw_of(parts: Sequence[trimesh.Trimesh]) -> Raw:
+    """Meshes as one set of triangles. Raises Unusable where there is no surface, or more than MAX_FACES faces."""
     if not parts:
         raise Unusable("no faces")
     if sum(len(p.faces) for p in parts) > MAX_FACES:

@@ -9,13 +9,14 @@ from PIL import Image
 
 from sam3d_ros.data.objects import dress, make_object
 from sam3d_ros.data.sources.mesh_folder import MeshFolder
-from sam3d_ros.data.sources.object_sim import ObjectSim
-from sam3d_ros.data.sources.random_urdfs import RandomUrdfs
+from sam3d_ros.data.sources.object_sim import object_sim
+from sam3d_ros.data.sources.random_urdfs import random_urdfs
 from sam3d_ros.data.sources.raw import Raw, Within, in_folder
 from sam3d_ros.data.sources.rules import flatness, why_not
 from sam3d_ros.data.sources.solidify import clean, enclosed, fill, unite
 from sam3d_ros.data.sources.source import Unusable
 from sam3d_ros.data.sources.sweethome import SweetHome, properties
+from sam3d_ros.data.sources.ycb_sim import read_msh, ycb_sim
 from sam3d_ros.mesh.check import is_watertight, volume
 from sam3d_ros.types import InputError
 
@@ -196,7 +197,7 @@ def test_random_urdfs_come_out_of_the_wheel_closed(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.whl", "w") as wheel:
         wheel.writestr("pybullet_data/random_urdfs/003/003.urdf", urdf())
         wheel.writestr("pybullet_data/random_urdfs/003/003.obj", "\n".join(lines))
-    source = RandomUrdfs(tmp_path / "w.whl")
+    source = random_urdfs(tmp_path / "w.whl")
     model = source.load(3)
     assert is_watertight(model.mesh)
     np.testing.assert_allclose(model.size_m, (0.08, 0.03, 0.02), rtol=0.006)
@@ -209,7 +210,7 @@ def test_random_urdfs_come_out_of_the_wheel_closed(tmp_path):
     with pytest.raises(Unusable, match=r"has no .*004"):
         source.load(4)
     with pytest.raises(InputError, match="not a wheel"):
-        RandomUrdfs(tmp_path / "none.whl").load(0)
+        random_urdfs(tmp_path / "none.whl").load(0)
 
 
 def test_household_objects_come_out_of_the_wheel_closed(tmp_path):
@@ -223,7 +224,7 @@ def test_household_objects_come_out_of_the_wheel_closed(tmp_path):
             ("apple", b"no mesh"),
         ):
             wheel.writestr(f"myosuite/simhive/object_sim/{name}/{name}.stl", data)
-    source = ObjectSim(tmp_path / "w.whl")
+    source = object_sim(tmp_path / "w.whl")
     assert len(source) == len(source.names) == 34
     for number, name in enumerate(("airplane", "alarmclock")):
         model = source.load(number)
@@ -234,6 +235,73 @@ def test_household_objects_come_out_of_the_wheel_closed(tmp_path):
     for number, reason in ((2, "no faces"), (3, "has no .*banana")):
         with pytest.raises(Unusable, match=reason):
             source.load(number)
+
+
+def msh(vertices, uv, faces):
+    """A mesh in MuJoCo's format."""
+    counts = np.array([len(vertices), 0, len(uv), len(faces)], "<i4")
+    parts = (counts, np.asarray(vertices, "<f4"), np.asarray(uv, "<f4"), np.asarray(faces, "<i4"))
+    return b"".join(part.tobytes() for part in parts)
+
+
+def test_scans_come_out_of_the_wheel_in_their_own_colours(tmp_path):
+    """A box whose places in the picture go from the left to the right with x and from its top down with z."""
+    box = trimesh.creation.box((0.06, 0.08, 0.1)).subdivide().subdivide()
+    low, size = box.bounds[0], box.extents
+    uv = np.stack([(box.vertices - low)[:, 0] / size[0], 1 - (box.vertices - low)[:, 2] / size[2]], axis=1)
+    image = Image.new("RGB", (64, 64), (20, 20, 20))
+    image.paste((200, 30, 30), (0, 0, 64, 32))
+    image.paste((30, 200, 30), (0, 32, 32, 64))
+    picture = io.BytesIO()
+    image.save(picture, "PNG")
+    scan = msh(box.vertices, uv, box.faces)
+    with zipfile.ZipFile(tmp_path / "w.whl", "w") as wheel:
+        for name, mesh, colors in (
+            ("002_master_chef_can", scan, picture.getvalue()),
+            ("003_cracker_box", scan, b"no picture"),
+            ("004_sugar_box", scan[:-4], picture.getvalue()),
+            ("005_tomato_soup_can", scan, None),
+        ):
+            wheel.writestr(f"mj_envs/sims/YCB_sim/meshes/{name}.msh", mesh)
+            if colors is not None:
+                wheel.writestr(f"mj_envs/sims/YCB_sim/textures/{name}.png", colors)
+    source = ycb_sim(tmp_path / "w.whl")
+    assert len(source) == len(source.names) == 10
+    model = source.load(0)
+    assert is_watertight(model.mesh)
+    np.testing.assert_allclose(model.size_m, (0.06, 0.08, 0.1), atol=1e-5)
+    assert "CC BY" in model.licence
+    x, _, z = model.mesh.vertices.T
+    for part, color in (
+        (z > 0.01, (200, 30, 30)),
+        ((z < -0.01) & (x < -0.01), (30, 200, 30)),
+        ((z < -0.01) & (x > 0.01), (20, 20, 20)),
+    ):
+        np.testing.assert_allclose(model.mesh.colors[part], np.tile(color, (part.sum(), 1)), atol=3)
+    for number, reason in (
+        (1, "the picture of 003"),
+        (2, "msh file"),
+        (3, "no .*textures"),
+        (4, "no .*mustard"),
+    ):
+        with pytest.raises(Unusable, match=reason):
+            source.load(number)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "0 bytes"),
+        (np.array([-1, 0, -1, 0], "<i4").tobytes(), "counts"),
+        (np.array([2**31 - 1] * 4, "<i4").tobytes(), "counts"),
+        (msh(np.zeros((3, 3)), np.zeros((2, 2)), [[0, 1, 2]]), "3 vertices, 2 places"),
+        (msh(np.zeros((3, 3)), np.zeros((3, 2)), [[0, 1, 3]]), "do not exist"),
+        (msh(np.zeros((3, 3)), np.zeros((3, 2)), [[0, -1, 2]]), "do not exist"),
+    ],
+)
+def test_damaged_scans_are_refused(data, reason):
+    with pytest.raises(Unusable, match=reason):
+        read_msh(data)
 
 
 def test_furniture_keeps_its_size_and_its_licence(tmp_path):
