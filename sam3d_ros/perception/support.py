@@ -39,9 +39,12 @@ BESIDE = 0.2
 """Share of a level that lies farther than the front of the object, by FRONT_M at least: what carries a thing is seen
 beside it too, what it stands behind is not."""
 RIM = 1 / 160
-"""Width of a mask's rim, in terms of the image's, that may show what is behind or under the object,"""
+"""Width in terms of the image's of a rim inside a mask that may show what is behind or under the object, and of one
+around it where the depth may be the object's;"""
 THIN = 0.5
-"""and in terms of how far a thing's middle is from its edge."""
+"""the inner one in terms of how far a thing's middle is from its edge too."""
+CLEAR = 0.1
+"""Share of a level under an object seen from straight above that is seen beyond the outer rim."""
 CAMERA_UP: Float = np.array([0.0, -1.0, 0.0])
 
 
@@ -274,8 +277,9 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
 
     On a shelf, a box or a step the plane of the scene is not the one under the object. The level is the
     height at which most points right beside the mask lie, among those between 6 cm below and 2 cm above the
-    object's lowest points. Vertical neighbours spread over all heights and do not count as a level, nor does the
-    top of another thing that it reaches below or, seen from the side, does not touch or merely stands behind.
+    object's lowest points. Vertical neighbours spread over all heights and do not count as a level, nor do depths of
+    the object itself around its mask, nor the top of another thing that it reaches below or, seen from the side, does
+    not touch or merely stands behind.
     `support` comes back as it is where up is only the camera's, the level is within a centimetre of it, or
     no level is seen.
     """
@@ -288,11 +292,11 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
     points = points_cam[window]
     known = np.isfinite(points[..., 2])  # all three or none are known
     inwards = from_edge(pixels)
-    rim = min(RIM * mask.pixels.shape[1], THIN * float(inwards.max()))
-    inside = points[(inwards > rim) & known]
-    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
-    around = cv2.dilate(pixels.astype(np.uint8), ellipse).astype(bool)
-    beside = points[around & ~pixels & known]
+    rim = RIM * mask.pixels.shape[1]
+    inside = points[(inwards > min(rim, THIN * float(inwards.max()))) & known]
+    outwards = cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, 3)
+    around = (outwards > 0) & (outwards <= margin) & known
+    beside, clear = points[around], outwards[around] > rim
     if len(inside) < 10 or not len(beside):
         return support
     up = support.up_cam
@@ -316,12 +320,17 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
         return support
     if support.offset is not None and abs(level - support.offset) < 0.01:
         return support
-    return replace(support, offset=level) if _carries(level, slack, inside, beside, up) else support
+    at_level = np.abs(beside @ up - level) < slack
+    if _carries(level, slack, inside, beside[at_level], clear[at_level], up):
+        return replace(support, offset=level)
+    return support
 
 
-def _carries(level: float, slack: float, inside: Float, beside: Float, up: Float) -> bool:
-    """Whether an object stands on a level, m along up, to within `slack` m. inside, beside: (N, 3), (M, 3) m, points of
-    the object and right beside it.
+def _carries(level: float, slack: float, inside: Float, carrying: Float, clear: Bool, up: Float) -> bool:
+    """Whether an object stands on a level, m along up, to within `slack` m. inside, carrying: (N, 3), (M, 3) m, points
+    of the object and of the level right beside it; clear: (M,) which of those lie beyond the rim around the mask.
+
+    From straight above only the top of a tall object is seen, and depths of that leak out of its mask.
 
     The top of something that stands before the object has the object's visible part right above it in the image too.
     But behind its edge the camera sees further down, and it is not seen at the object's sides.
@@ -331,9 +340,8 @@ def _carries(level: float, slack: float, inside: Float, beside: Float, up: Float
         return False
     middle = inside.mean(axis=0)
     if _faced(middle, up):
-        return True
+        return bool(clear.mean() > CLEAR)
     away = frames.view_frame(up, middle)[:3, 0]
     front = float(np.percentile(inside @ away, 2)) + FRONT_M
-    carrying = beside[np.abs(beside @ up - level) < slack]
     touches = float(np.percentile(heights, 2)) - level < TOUCHES
     return touches and bool((carrying @ away > front).mean() > BESIDE)

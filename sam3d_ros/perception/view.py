@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from scipy import sparse  # type: ignore[import-untyped]
 from scipy.sparse import csgraph  # type: ignore[import-untyped]
@@ -19,6 +20,12 @@ RIM = 1 / 80
 views with true masks, ragged ones, and ones that were closed and grown by four pixels (docs/evaluation.md)."""
 THIN = 0.6
 """In terms of how far the largest part reaches into the mask: thin things lie within that rim altogether."""
+SMALL = 0.02
+"""Share of an object's points below which a part is a crumb,"""
+CRUMB_M = 0.015
+"""and how near to the others a crumb has to be, m; chosen with the rim."""
+ROUNDS = 4
+"""How often crumbs may hold others."""
 
 
 def object_view(
@@ -28,7 +35,7 @@ def object_view(
     pixels of all its masks.
 
     Left out are points out of the range of `limits`, flying pixels between two surfaces, parts far from the
-    main one in depth (background seen past the edge of the mask or through a handle) and the rim of support
+    main one (background seen past the edge of the mask or through a handle) and the rim of support
     that a rough mask takes along. The mask is not eroded: thin objects keep their pixels. Expects a mask
     that `check_mask` let pass.
 
@@ -101,13 +108,13 @@ def _flying(z: Float) -> Bool:
 
 
 def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera: Camera) -> Bool:
-    """`seen` without parts that a jump in depth separates from the largest one and that are small, or far from it, or
-    what a rough mask takes along.
+    """`seen` without parts that a jump in depth separates from the largest one and that are far from it, or what a
+    rough mask takes along.
 
-    An occluder may cut an object in two, and where a sensor has gaps a goblet comes as foot and cup. So a part with 2 %
-    of the points stays if its depth is within the range of the largest part, widened by half the width of all (at least
-    3 cm). At another depth it stays if it reaches into the mask, beyond the rim where masks err, does not lie on the
-    support, and is no farther from the largest part than the mask is long.
+    An occluder may cut an object in two, and where a sensor has gaps a goblet comes as foot and cup. So a part with
+    SMALL of the points stays if its depth is within the range of the largest part, widened by half the width of all (at
+    least 3 cm). At another depth it stays if it reaches into the mask, beyond the rim where masks err, does not lie on
+    the support, and is no farther from the largest part than the mask is long. Smaller ones: `_with_crumbs`.
     """
     label, sizes = _depth_components(points[..., 2], seen)
     if len(sizes) < 2:
@@ -119,7 +126,8 @@ def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera
     core = flat[label == main]
     low, high = np.percentile(core, [2, 98], axis=0)
     margin = max(0.03, 0.5 * float((high - low)[:2].max()))
-    keep = sizes >= max(3.0, 0.02 * len(flat))
+    small = sizes < max(3.0, SMALL * len(flat))
+    keep = ~small
     parts = {i: order[starts[i] : starts[i] + sizes[i]] for i in np.flatnonzero(keep)}
     elsewhere = [
         i for i, own in parts.items() if not low[2] - margin < np.median(flat[own, 2]) < high[2] + margin
@@ -136,17 +144,48 @@ def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera
                 and tree.query(flat[own])[0].min() < length
             )
     keep[main] = True
+    crumbs = small & ~keep & (np.bincount(label, _on_support(flat, support)) <= 0.5 * sizes)
     kept = seen.copy()
-    kept[seen] = keep[label]
+    kept[seen] = _with_crumbs(points, seen, label, keep, crumbs)[label]
     return kept
+
+
+def _with_crumbs(points: Float, seen: Bool, label: Int, keep: Bool, crumbs: Bool) -> Bool:
+    """(C,) parts to keep and, of the `crumbs`, those within CRUMB_M of a kept point, or of a crumb that is: of a side
+    at which it looks along, a camera measures only some pixels. label: (N,) of the seen pixels."""
+    keep, flat, where = keep.copy(), points[seen], np.flatnonzero(seen)
+    for _ in range(ROUNDS):
+        todo = crumbs & ~keep
+        if not todo.any():
+            break
+        kept = np.zeros(seen.shape, bool)
+        kept[seen] = keep[label]
+        # The nearest kept pixel in the image stands for the nearest point.
+        _, number = cv2.distanceTransformWithLabels(
+            (~kept).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        pixel_of = np.zeros(int(number.max()) + 1, np.int64)
+        pixel_of[number[kept]] = np.flatnonzero(kept)
+        asked = np.flatnonzero(todo[label])
+        nearest = points.reshape(-1, 3)[pixel_of[number.ravel()[where[asked]]]]
+        close = np.linalg.norm(flat[asked] - nearest, axis=1) < CRUMB_M
+        if not close.any():
+            break
+        keep[label[asked[close]]] = True
+    return keep
 
 
 def _lies(points: Float, support: Support) -> bool:
     """Whether most of points (N, 3) m are on the support."""
+    return bool(_on_support(points, support).mean() > 0.5)
+
+
+def _on_support(points: Float, support: Support) -> Bool:
+    """(N,) which of points (N, 3) m are."""
     if support.offset is None:
-        return False
-    height = points @ support.up_cam - support.offset
-    return bool((np.abs(height) < _slack(points)).mean() > 0.5)
+        return np.zeros(len(points), bool)
+    on: Bool = np.abs(points @ support.up_cam - support.offset) < _slack(points)
+    return on
 
 
 def _slack(points: Float) -> Float:

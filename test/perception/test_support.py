@@ -263,6 +263,18 @@ def test_masks_may_take_along_what_is_behind(render: Render, pitch: float, x: fl
     assert height + top.offset == pytest.approx(0.1, abs=0.006)
 
 
+@pytest.mark.parametrize("leak", [1, 2])
+def test_depths_of_the_object_around_its_mask_are_no_level(render: Render, leak: int) -> None:
+    """A tall box from straight above: cameras put depths of its top on the pixels around it."""
+    tall = Box(0.06, 0, 0, (0.1, 0.08, 0.2))
+    scene = render([tall, table(x=0.06, width=2)], pitch_deg=85, height=0.7, **NOISE)
+    pixels = scene.masks[0].pixels
+    less = cv2.erode(pixels.astype(np.uint8), np.ones((2 * leak + 1,) * 2, np.uint8)) > 0
+    support = find(scene, hint=True)
+    check(scene, support)
+    assert support_for_object(scene.frame.points_cam, Mask(1, less), support) is support
+
+
 def test_level_without_a_plane_of_the_scene_needs_gravity(render: Render) -> None:
     scene = render([CUP, table()])
     gravity = Support(scene.up_cam, None, UpSource.GRAVITY)
