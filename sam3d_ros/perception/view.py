@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-from scipy import sparse  # type: ignore[import-untyped]
+from scipy import ndimage, sparse  # type: ignore[import-untyped]
 from scipy.sparse import csgraph  # type: ignore[import-untyped]
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
@@ -22,10 +21,12 @@ THIN = 0.6
 """In terms of how far the largest part reaches into the mask: thin things lie within that rim altogether."""
 SMALL = 0.02
 """Share of an object's points below which a part is a crumb,"""
+LEAST = 3
+"""pixels that it has at least: single ones fly between two surfaces,"""
 CRUMB_M = 0.015
-"""and how near to the others a crumb has to be, m; chosen with the rim."""
-ROUNDS = 4
-"""How often crumbs may hold others."""
+"""and side in m of the cells that, where they touch, make it hang together with others; chosen with the rim."""
+MOST_CELLS = 48
+"""Along the object: those of furniture, which is rejected later, are wider."""
 
 
 def object_view(
@@ -126,7 +127,7 @@ def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera
     core = flat[label == main]
     low, high = np.percentile(core, [2, 98], axis=0)
     margin = max(0.03, 0.5 * float((high - low)[:2].max()))
-    small = sizes < max(3.0, SMALL * len(flat))
+    small = sizes < max(LEAST, SMALL * len(flat))
     keep = ~small
     parts = {i: order[starts[i] : starts[i] + sizes[i]] for i in np.flatnonzero(keep)}
     elsewhere = [
@@ -144,35 +145,34 @@ def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera
                 and tree.query(flat[own])[0].min() < length
             )
     keep[main] = True
-    crumbs = small & ~keep & (np.bincount(label, _on_support(flat, support)) <= 0.5 * sizes)
+    lying = np.bincount(label, _on_support(flat, support)) > 0.5 * sizes
+    crumbs = small & ~keep & ~lying & (sizes >= LEAST)
     kept = seen.copy()
-    kept[seen] = _with_crumbs(points, seen, label, keep, crumbs)[label]
+    kept[seen] = (_with_crumbs(flat, label, keep, crumbs) if crumbs.any() else keep)[label]
     return kept
 
 
-def _with_crumbs(points: Float, seen: Bool, label: Int, keep: Bool, crumbs: Bool) -> Bool:
-    """(C,) parts to keep and, of the `crumbs`, those within CRUMB_M of a kept point, or of a crumb that is: of a side
-    at which it looks along, a camera measures only some pixels. label: (N,) of the seen pixels."""
-    keep, flat, where = keep.copy(), points[seen], np.flatnonzero(seen)
-    for _ in range(ROUNDS):
-        todo = crumbs & ~keep
-        if not todo.any():
-            break
-        kept = np.zeros(seen.shape, bool)
-        kept[seen] = keep[label]
-        # The nearest kept pixel in the image stands for the nearest point.
-        _, number = cv2.distanceTransformWithLabels(
-            (~kept).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        pixel_of = np.zeros(int(number.max()) + 1, np.int64)
-        pixel_of[number[kept]] = np.flatnonzero(kept)
-        asked = np.flatnonzero(todo[label])
-        nearest = points.reshape(-1, 3)[pixel_of[number.ravel()[where[asked]]]]
-        close = np.linalg.norm(flat[asked] - nearest, axis=1) < CRUMB_M
-        if not close.any():
-            break
-        keep[label[asked[close]]] = True
-    return keep
+def _with_crumbs(flat: Float, label: Int, keep: Bool, crumbs: Bool) -> Bool:
+    """(C,) parts to keep and, of the `crumbs`, those that hang together with them, be it by way of other crumbs, no
+    farther away than what is kept is long: of a side that it looks along, a camera measures only some pixels. flat,
+    label: (N, 3) m and (N,) part of each point."""
+    core = flat[keep[label]]
+    low, high = core.min(axis=0), core.max(axis=0)
+    length = float((high - low).max())
+    side = max(CRUMB_M, length / MOST_CELLS)
+    cell = np.floor((flat - (low - length)) / side)
+    shape = np.ceil((high - low + 2 * length) / side).astype(np.int64) + 1
+    near = (keep | crumbs)[label] & (cell >= 0).all(axis=1) & (cell < shape).all(axis=1)
+    number = np.ravel_multi_index(tuple(cell[near].T.astype(np.int64)), tuple(shape))
+    held = np.zeros(shape, bool)
+    held.ravel()[number] = True
+    heaps, count = ndimage.label(held, np.ones((3, 3, 3)))
+    heap, part = heaps.ravel()[number], label[near]
+    with_kept = np.zeros(count + 1, bool)
+    with_kept[heap[keep[part]]] = True
+    kept = keep.copy()
+    kept[part[with_kept[heap]]] = True
+    return kept
 
 
 def _lies(points: Float, support: Support) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import cv2
@@ -165,6 +166,34 @@ def test_parts_that_gaps_of_the_sensor_separate_stay(render: Render) -> None:
     world = in_world(scene, view_of(with_points(scene, points), Mask(1, scene.occupied)).points_cam)
     assert world[:, 2].min() < 0.012
     assert world[:, 2].max() == pytest.approx(0.19, abs=0.003)
+
+
+def test_crumbs_of_a_side_that_the_camera_looks_along_stay(render: Render) -> None:
+    """Only blocks of pixels of a long box's top gave depth, none beside another. Such that hang before the box go, and
+    so does what a wide mask shows of a wall behind it."""
+    scene = render([Box(0.9, 0, 0, (0.3, 0.1, 0.12)), table(), wall(1.6)], pitch_deg=35)
+    own = scene.masks[0].pixels
+    wide = cv2.dilate(own.astype(np.uint8), np.ones((5, 5))).astype(bool)
+    height = in_world(scene, scene.frame.points_cam.reshape(-1, 3))[:, 2].reshape(own.shape)
+    rows, columns = np.indices(own.shape)
+    points = scene.frame.points_cam.copy()
+    points[own & (height > 0.115) & ((rows // 2 + columns // 2) % 2 > 0)] = np.nan
+    points[own & (height < 0.1) & (rows % 9 < 2) & (columns % 9 < 2)] *= 0.9
+    world = in_world(scene, view_of(with_points(scene, points), Mask(1, wide)).points_cam)
+    np.testing.assert_allclose(world.min(axis=0), [0.75, -0.05, 0], atol=0.02)
+    np.testing.assert_allclose(world.max(axis=0), [1.05, 0.05, 0.12], atol=0.02)
+
+
+def test_a_mask_of_the_whole_room_takes_no_more_memory(render: Render) -> None:
+    scene = render([BOX, table(), wall(3.5)], pitch_deg=20)
+    points = scene.frame.points_cam.copy()
+    blocks = (np.indices(points.shape[:2]) // 2).sum(axis=0) % 2 > 0
+    points[blocks & (points[..., 2] < 2)] = np.nan
+    everything = Mask(1, np.ones(points.shape[:2], bool))
+    tracemalloc.start()
+    assert "long" in rejected(with_points(scene, points), everything).reason
+    assert tracemalloc.get_traced_memory()[1] < 2e8
+    tracemalloc.stop()
 
 
 def test_a_neighbour_in_a_dilated_mask_goes(render: Render) -> None:
