@@ -307,7 +307,8 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
     plan, plan_inside = (np.ascontiguousarray((points @ across.T).T) for points in (beside, inside))
     low_edge, high_edge = (edge[:, None] for edge in (plan_inside.min(axis=1), plan_inside.max(axis=1)))
     outside = np.maximum(low_edge - plan, plan - high_edge).max(axis=0)
-    near = np.sort((beside @ up)[outside < 0.05])
+    heights = beside @ up
+    near = np.sort(heights[outside < 0.05])
     near = near[(near > low - 0.06) & (near < low + 0.02)]
     if len(near) < 25:
         return support
@@ -320,7 +321,7 @@ def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Suppo
         return support
     if support.offset is not None and abs(level - support.offset) < 0.01:
         return support
-    at_level = np.abs(beside @ up - level) < slack
+    at_level = np.abs(heights - level) < slack
     if _carries(level, slack, inside, beside[at_level], clear[at_level], up):
         return replace(support, offset=level)
     return support

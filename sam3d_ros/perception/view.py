@@ -127,6 +127,7 @@ def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera
     core = flat[label == main]
     low, high = np.percentile(core, [2, 98], axis=0)
     margin = max(0.03, 0.5 * float((high - low)[:2].max()))
+    lying = np.bincount(label, _on_support(flat, support)) > 0.5 * sizes
     small = sizes < max(LEAST, SMALL * len(flat))
     keep = ~small
     parts = {i: order[starts[i] : starts[i] + sizes[i]] for i in np.flatnonzero(keep)}
@@ -139,13 +140,8 @@ def _own_parts(points: Float, seen: Bool, pixels: Bool, support: Support, camera
         length = max(pixels.shape) * float(np.median(core[:, 2])) / camera.fx
         for i in elsewhere:
             own = parts[i]
-            keep[i] = (
-                inwards[own].max() > rim
-                and not _lies(flat[own], support)
-                and tree.query(flat[own])[0].min() < length
-            )
+            keep[i] = inwards[own].max() > rim and not lying[i] and tree.query(flat[own])[0].min() < length
     keep[main] = True
-    lying = np.bincount(label, _on_support(flat, support)) > 0.5 * sizes
     crumbs = small & ~keep & ~lying & (sizes >= LEAST)
     kept = seen.copy()
     kept[seen] = (_with_crumbs(flat, label, keep, crumbs) if crumbs.any() else keep)[label]
@@ -175,13 +171,8 @@ def _with_crumbs(flat: Float, label: Int, keep: Bool, crumbs: Bool) -> Bool:
     return kept
 
 
-def _lies(points: Float, support: Support) -> bool:
-    """Whether most of points (N, 3) m are on the support."""
-    return bool(_on_support(points, support).mean() > 0.5)
-
-
 def _on_support(points: Float, support: Support) -> Bool:
-    """(N,) which of points (N, 3) m are."""
+    """(N,) which of points (N, 3) m may be on the support."""
     if support.offset is None:
         return np.zeros(len(points), bool)
     on: Bool = np.abs(points @ support.up_cam - support.offset) < _slack(points)
