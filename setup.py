@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent
 # What the package imports. Versions that were tested together are pinned in requirements/.
 REQUIRES = [
     "numpy>=1.24", "scipy", "opencv-python-headless", "scikit-image", "trimesh", "manifold3d", "embreex",
-    "fast_simplification", "rosbags", "PyYAML", "rich", "tyro", "onnxruntime", "safetensors",
+    "fast_simplification", "pillow", "rosbags", "PyYAML", "rich", "tyro", "onnxruntime", "safetensors",
 ]  # fmt: skip
 
 
