@@ -113,7 +113,7 @@ class Roi:
 class Support:
     """What an object stands on: points p with `up_cam . p == offset` (m, optical frame).
 
-    `offset` is None where no plane was found and only the direction of `up_cam` (3,) is known.
+    `offset` is None where no such level was seen and only the direction of `up_cam` (3,) is known.
     """
 
     up_cam: Float

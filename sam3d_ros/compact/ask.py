@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from sam3d_ros.baselines.evidence import MARGIN, Evidence, evidence
 from sam3d_ros.compact.box import ObjectBox, box_of
 from sam3d_ros.compact.lift import globals_of, lift
 from sam3d_ros.compact.picture import picture
-from sam3d_ros.types import Float, Frame, InputError, ObjectView
+from sam3d_ros.types import Float, Frame, ObjectView
 
 MARGIN_SHARE = 0.3
 """Pixels around the mask in which free space is looked up, in terms of its longer side: the box reaches that far."""
@@ -33,12 +33,20 @@ class Question:
 
 def ask(view: ObjectView, frame: Frame, side: int, pixels: int) -> Question:
     """side: G, samples per side of the box; pixels: P, of the picture. Raises InputError where fewer than 4 points are
-    left above the support, or nothing stands on a support that was seen: the model knows no other things."""
-    if view.support.offset is None:
-        raise InputError("the compact model needs a support plane in sight")
-    roi = view.roi
+    left above the support."""
+    view, roi = _standing(view), view.roi
     seen = evidence(view, frame, max(MARGIN, round(MARGIN_SHARE * max(roi.width, roi.height))))
-    return ask_in(box_of(seen.points, on_support=True), seen, side, pixels)
+    return ask_in(box_of(seen.points), seen, side, pixels)
+
+
+def _standing(view: ObjectView) -> ObjectView:
+    """On a level that was seen, or else on its lowest visible points, where its view frame is: the model knows no
+    things that hover, and what stands in the open shows the edge it stands on."""
+    support = view.support
+    if support.offset is not None:
+        return view
+    lowest = float(support.up_cam @ view.T_cam_view[:3, 3])
+    return replace(view, support=replace(support, offset=lowest))
 
 
 def ask_in(box: ObjectBox, seen: Evidence, side: int, pixels: int) -> Question:

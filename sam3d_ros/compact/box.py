@@ -48,19 +48,14 @@ class ObjectBox:
         return inside.T
 
 
-def box_of(points: Float, on_support: bool) -> ObjectBox:
-    """The box for the visible points (N, 3) of an object, view frame, m.
-
-    on_support: whether z = 0 is a support that was seen; the object then reaches down to it and no further.
-    """
+def box_of(points: Float) -> ObjectBox:
+    """The box for the visible points (N, 3) of an object, view frame, m: down to its support at z = 0."""
     low, high = np.percentile(points.astype(np.float64), LEVELS, axis=0)
-    if on_support:
-        low[2] = 0.0
-        high[2] = max(high[2], LEAST_M)
+    low[2], high[2] = 0.0, max(high[2], LEAST_M)
     extent = high - low
     # x points away from the camera: what is hidden lies behind.
     high[0] += max(0.0, DEPTH_PRIOR * min(extent[1], extent[2]) - extent[0])
-    return box_around(low, high, on_support)
+    return box_around(low, high)
 
 
 def leaves(translation: Float, scale: Float) -> bool:
@@ -80,7 +75,7 @@ def box_again(box: ObjectBox, translation: Float, scale: Float, points: Float) -
     seen_low, seen_high = np.percentile(points.astype(np.float64), LEVELS, axis=0)
     low, high = np.minimum(believed_low, seen_low), np.maximum(believed_high, seen_high)
     low[2], high[2] = 0.0, max(high[2], LEAST_M)
-    return box_around(low, high, on_support=True)
+    return box_around(low, high)
 
 
 def _bounds(translation: Float, scale: Float) -> tuple[Float, Float]:
@@ -89,18 +84,18 @@ def _bounds(translation: Float, scale: Float) -> tuple[Float, Float]:
     return 0.5 + translation - half, 0.5 + translation + half
 
 
-def box_around(low: Float, high: Float, on_support: bool) -> ObjectBox:
-    """The box of a thing whose bounds are believed to be low, high (3,) m, view frame: no side too thin, margins."""
+def box_around(low: Float, high: Float) -> ObjectBox:
+    """The box of a thing that stands at z = 0 and whose bounds are believed to be low, high (3,) m, view frame: no side
+    too thin, margins."""
     extent = high - low
     longest = max(float(extent.max()), LEAST_M)
     least = max(THINNEST * longest, LEAST_M)
     missing = np.maximum(least - extent, 0.0)
-    low = low - missing * np.array([0.5, 0.5, 0.0 if on_support else 0.5])
-    high = high + missing * np.array([0.5, 0.5, 1.0 if on_support else 0.5])
+    low = low - missing * np.array([0.5, 0.5, 0.0])
+    high = high + missing * np.array([0.5, 0.5, 1.0])
     extent = high - low
     margin = MARGIN * extent + COMMON * longest
     low = low - margin
     high = high + margin
-    if on_support:
-        low[2] = -BELOW * extent[2] - 0.002
+    low[2] = -BELOW * extent[2] - 0.002
     return ObjectBox(low, high - low)

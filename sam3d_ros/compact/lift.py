@@ -93,7 +93,7 @@ def _squared_distance(hit: Bool) -> UInt8:
 
 
 def globals_of(seen: Evidence, box: ObjectBox) -> Float:
-    """(6,) float32 as named in GLOBALS: log of the box's sides over 0.15 m, whether it stands on a seen support, how
+    """(6,) float32 as named in GLOBALS: log of the box's sides over 0.15 m, whether it stands on a support, how
     steeply the camera looks down (rad), log of its distance over 0.7 m."""
     from_camera = seen.view.points_cam.mean(axis=0).astype(np.float64)
     distance = float(np.linalg.norm(from_camera))

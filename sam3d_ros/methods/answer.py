@@ -27,8 +27,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """mesh: object frame, m. T_cam_obj: (4, 4) float64. size_m: (3,). note: why another method than the chosen one.
-    asked: of the model; None for a classical method."""
+    """mesh: object frame, m. T_cam_obj: (4, 4) float64. size_m: (3,). note: why another method than the chosen one, or
+    what was guessed. asked: of the model; None for a classical method."""
 
     method: str
     mesh: Mesh

@@ -36,7 +36,7 @@ class Counters:
     failed: int = 0
     last_error: str = ""
     last_rejection: str = ""
-    replaced_methods: int = 0
+    noted: int = 0
     last_note: str = ""
     last_tf_problem: str = ""
     last_total_ms: float = 0.0
@@ -126,8 +126,8 @@ def work_status(
         "objects": counters.objects,
         "rejected masks": counters.rejected,
         "last rejection": counters.last_rejection,
-        "objects by another method": counters.replaced_methods,
-        "last other method": counters.last_note,
+        "objects with a note": counters.noted,
+        "last note": counters.last_note,
         "frames replaced by newer ones": counters.replaced,
         "failed frames": counters.failed,
         "waiting": waiting,

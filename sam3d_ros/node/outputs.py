@@ -34,7 +34,8 @@ REMEMBERED = 256  # meshes that ~/get_mesh can still give
 
 @dataclass(frozen=True)
 class Published:
-    """What went out for one frame; a goal's result is made of it. notes: of objects that another method made."""
+    """What went out for one frame; a goal's result is made of it. notes: of objects that another method
+    made, or whose level is a guess."""
 
     objects: ReconstructedObjectArray
     meshes: Sequence[ObjectMesh]

@@ -208,9 +208,9 @@ class Processor:
         counters.stages_ms = {s.name: s.milliseconds for s in timing.stages}
         counters.memory_mb = timing.memory_mb
         if published.notes:
-            counters.replaced_methods += len(published.notes)
+            counters.noted += len(published.notes)
             counters.last_note = published.notes[-1]
-            self._log.warn(f"{len(published.notes)} objects by another method, e.g. {counters.last_note}")
+            self._log.warn(f"{len(published.notes)} objects with a note, e.g. {counters.last_note}")
         if published.objects.rejected:
             last = published.objects.rejected[-1]
             counters.last_rejection = f"mask {last.mask}: {last.reason}"

@@ -91,6 +91,11 @@ def up_cam_from_world(R_cam_world: Float) -> Float:
     return np.asarray(R_cam_world, np.float64)[:3, 2].copy()
 
 
+def up_cam_from_pitch(down: float) -> Float:
+    """(3,) unit vector against gravity in the optical frame of an upright camera that looks `down` rad below level."""
+    return np.array([0.0, -np.cos(down), -np.sin(down)])
+
+
 def rotation_p3d_canon(q_wxyz: Float) -> Float:
     """(3, 3) `R_p3d_canon` of the published model's pose quaternion (4,), w x y z of any norm but zero.
 

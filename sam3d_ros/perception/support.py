@@ -1,4 +1,4 @@
-"""What the objects stand on: the plane under them, its normal for 'up' and its height per object.
+"""What the objects of a scene stand on: the plane under them, and its normal for 'up'.
 
 Everything works on a grid of about 160x120 points of the image: a plane needs no more, and time stays in
 milliseconds.
@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from sam3d_ros.perception import frames
-from sam3d_ros.perception.masks import from_edge
-from sam3d_ros.types import Bool, Float, InputError, Int, Mask, Support, UpSource
+from sam3d_ros.types import Bool, Float, InputError, Int, Support, UpSource
 
 GRID_POINTS = 160 * 120
 HYPOTHESES = 384
@@ -21,6 +20,8 @@ SAMPLE = 1500
 """Points that score a hypothesis; as many at most of the objects."""
 GRAVITY_BOUND = np.cos(np.radians(15))
 """A support is level to this, as far as gravity is known."""
+TILT = np.radians(4)
+"""Standard deviation of a support's normal from what is known of up."""
 CAMERA_BOUND = np.cos(np.radians(110))
 """Without gravity the camera may roll or look straight down, but is not upside down."""
 REST_M = 0.03
@@ -30,22 +31,15 @@ HIDDEN_M = 0.3
 """Seen from so straight above, objects up to this height hide their sides and seem to float above their
 support."""
 MIN_INLIERS = 60
-SUNK = 0.015
-"""Share of an object's points that may be below the level it stands on: noise, and what a mask takes along."""
-TOUCHES = 0.025
-"""m over a level up to which an object that is seen from the side touches it, the rim of its mask left out."""
-FRONT_M = 0.005
-BESIDE = 0.2
-"""Share of a level that lies farther than the front of the object, by FRONT_M at least: what carries a thing is seen
-beside it too, what it stands behind is not."""
-RIM = 1 / 160
-"""Width in terms of the image's of a rim inside a mask that may show what is behind or under the object, and of one
-around it where the depth may be the object's;"""
-THIN = 0.5
-"""the inner one in terms of how far a thing's middle is from its edge too."""
-CLEAR = 0.1
-"""Share of a level under an object seen from straight above that is seen beyond the outer rim."""
 CAMERA_UP: Float = np.array([0.0, -1.0, 0.0])
+LOOKS_DOWN = np.radians(35)
+"""What a camera does of which nothing is known: between those that look across a table and those that look onto it."""
+FLOORLIKE = np.cos(np.radians(75))
+"""Without gravity a large plane may be a wall, unless its normal is this near to the top of the image."""
+LARGE = 0.3
+"""Share of what is seen outside of the masks."""
+HOVERS_M = 0.15
+"""Up to this height over a plane that nothing touches objects stand on it all the same, on feet that gave no depth."""
 
 
 def depth_sigma(z: Float) -> Float:
@@ -57,24 +51,27 @@ def find_support(points_cam: Float, occupied: Bool, up_hint: Float | None) -> Su
     """The dominant plane under the objects, in the optical frame.
 
     points_cam: (H, W, 3) m, NaN where unknown. occupied: (H, W) bool, union of all masks. up_hint: (3,)
-    against gravity, any length, or None. The plane faces the camera, objects are on or above it and at
-    least one rests on it, so a wall or the floor behind a table is not taken for it; its normal is within
-    15 degrees of the hint, or, without one, in the half of directions that the camera calls up. Points
-    around the masks count most.
+    against gravity, any length, or None. The plane faces the camera, objects are on or above it, and at least one rests
+    on it or ends little above it, so a wall or the floor behind a table is not taken for it. Its normal is near the
+    hint, 15 degrees at most, or, without one, near that of the largest surface that looks like a floor, or else in the
+    half of directions that the camera calls up. Points around the masks count most.
 
-    Where there is no such plane: the hint, or the top of the image, with offset None. Deterministic. Raises
-    InputError for sizes that do not match and a hint without direction.
+    Where there is no such plane: the hint, or the normal of that floor, or up for a camera that looks down as most do,
+    with offset None. Deterministic. Raises InputError for sizes that do not match and a hint without direction.
     """
     if points_cam.ndim != 3 or points_cam.shape[2] != 3 or points_cam.shape[:2] != occupied.shape:
         raise InputError(f"points {points_cam.shape} and masks {occupied.shape} do not match")
     up = None if up_hint is None else _unit(up_hint)
     scene = _scene(points_cam, occupied)
-    plane = None if scene is None else _search(scene, up)
-    if plane is not None:
-        return plane
+    if scene is not None:
+        level = _floor(scene) if up is None else up
+        if (plane := _search(scene, level)) is not None:
+            return plane
+        if up is None and level is not None:
+            return Support(level, None, UpSource.SUPPORT_PLANE)
     if up is not None:
         return Support(up, None, UpSource.GRAVITY)
-    return Support(CAMERA_UP.copy(), None, UpSource.CAMERA)
+    return Support(frames.up_cam_from_pitch(LOOKS_DOWN), None, UpSource.CAMERA)
 
 
 def _unit(vector: Float) -> Float:
@@ -161,14 +158,40 @@ def _search(scene: _Scene, up: Float | None) -> Support | None:
     if plane is None or not len(_admissible(plane[None], up)):
         return None
     resting, below = _contact(plane[None], scene)
-    if resting[0] == 0 or below[0] > 0.2:
+    if below[0] > 0.2:
         return None
     residual = scene.free @ plane[:3] - plane[3]
     inlier = np.abs(residual) < scene.tolerance
     if not _is_surface(inlier, scene):
         return None
     rmse = float(np.sqrt(np.mean(residual[inlier] ** 2)))
-    return Support(plane[:3], float(plane[3]), UpSource.SUPPORT_PLANE, rmse)
+    found = Support(plane[:3], float(plane[3]), UpSource.SUPPORT_PLANE, rmse)
+    return found if resting[0] > 0 else _untouched(found, scene) if up is not None else None
+
+
+def _untouched(plane: Support, scene: _Scene) -> Support:
+    """What a level plane is worth that all objects seem to hover over: their support where they end little above it,
+    the way up where they end far above it (a crate that has no mask, a table of glass)."""
+    height = float(np.percentile(scene.objects @ plane.up_cam, 2)) - (plane.offset or 0.0)
+    return plane if height < HOVERS_M else replace(plane, offset=None)
+
+
+def _floor(scene: _Scene) -> Float | None:
+    """(3,) the way up that the largest surface tells which may be a floor to an upright camera, whether objects stand
+    on it or not; None where that is small. What objects stand on is level like it."""
+    rng = np.random.default_rng(0)
+    even = replace(scene, weight=np.ones_like(scene.weight))
+    chosen = np.sort(rng.choice(len(scene.free), min(SAMPLE, len(scene.free)), replace=False))
+    planes = _triangles(even, chosen, rng)
+    planes = planes[(planes[:, :3] @ CAMERA_UP > FLOORLIKE) & (planes[:, 3] < 0)]
+    if not len(planes):
+        return None
+    plane = _refine(planes[int(np.argmax(_near(planes, even, chosen)))], even, chosen)
+    if plane is None:
+        return None
+    residual = scene.free @ plane[:3] - plane[3]
+    up: Float = plane[:3]
+    return up if (np.abs(residual) < scene.tolerance).mean() > LARGE else None
 
 
 def _triangles(scene: _Scene, chosen: Int, rng: np.random.Generator) -> Float:
@@ -217,27 +240,42 @@ def _contact(planes: Float, scene: _Scene) -> tuple[Float, Float]:
     resting = (near >= np.maximum(2, 0.01 * total)) & (below < 0.2)
     gap = np.minimum.reduceat(height, scene.starts, axis=0)
     middle = np.add.reduceat(scene.objects, scene.starts, axis=0) / total
-    perhaps = _faced(middle, normals.T) & (gap < HIDDEN_M)
+    perhaps = faced(middle, normals.T) & (gap < HIDDEN_M)
     return np.where(resting, 1.0, 0.25 * perhaps).mean(axis=0), below.mean(axis=0)
 
 
-def _faced(points: Float, ups: Float) -> Bool:
+def faced(points: Float, ups: Float) -> Bool:
     """Whether the camera looks at points (..., 3) from straight above, nearly, where up is one of `ups` (3, ...)."""
     faced: Bool = -(points / np.linalg.norm(points, axis=-1, keepdims=True)) @ ups > FACING
     return faced
 
 
 def _rate(planes: Float, scene: _Scene, chosen: Int, up: Float | None) -> Float:
-    """(M,) scores: truncated squared distances of the sample (MSAC), times how well the objects stand on
-    the plane, times how much it looks like a floor to a camera that is held upright."""
+    """(M,) scores: how much of the sample is near, times how well the objects stand on the plane, times how level it
+    is."""
+    resting, _ = _contact(planes, scene)
+    score: Float = _near(planes, scene, chosen) * (0.05 + resting) * _level(planes, up)
+    return score
+
+
+def _level(planes: Float, up: Float | None) -> Float:
+    """(M,) how level planes (M, 4) are, 0..1, beside an up that may be a few degrees off, or as the camera sees it: a
+    tilted one through the edge of a crate touches what stands on it too."""
+    if up is None:
+        upright: Float = (0.5 + 0.5 * (planes[:, :3] @ CAMERA_UP)) ** 2
+        return upright
+    tilt = np.arccos(np.clip(planes[:, :3] @ up, -1, 1))
+    level: Float = np.exp(-0.5 * (tilt / TILT) ** 2)
+    return level
+
+
+def _near(planes: Float, scene: _Scene, chosen: Int) -> Float:
+    """(M,) truncated squared distances of the sample to (M, 4) planes, 1 for a point on one (MSAC)."""
     points, slack = scene.free[chosen], scene.tolerance[chosen]
     distance = points @ planes[:, :3].T.astype(np.float32) - planes[:, 3].astype(np.float32)
     distance /= slack[:, None].astype(np.float32)
-    support = np.maximum(0, 1 - distance * distance).sum(axis=0)
-    resting, _ = _contact(planes, scene)
-    upright = 1.0 if up is not None else (0.5 + 0.5 * (planes[:, :3] @ CAMERA_UP)) ** 2
-    score: Float = support * (0.05 + resting) * upright
-    return score
+    near: Float = np.maximum(0, 1 - distance * distance).sum(axis=0)
+    return near
 
 
 def _refine(plane: Float, scene: _Scene, chosen: Int) -> Float | None:
@@ -270,79 +308,3 @@ def _is_surface(inlier: Bool, scene: _Scene) -> bool:
     share = cv2.boxFilter(on_plane, -1, (3, 3)) / np.maximum(cv2.boxFilter(known, -1, (3, 3)), 1e-6)
     dense = int(np.count_nonzero(share[on_plane > 0] > 0.5))
     return dense > max(MIN_INLIERS, 0.5 * int(np.count_nonzero(inlier)))
-
-
-def support_for_object(points_cam: Float, mask: Mask, support: Support) -> Support:
-    """The support under this one object: the same up, and another offset where it stands on another level.
-
-    On a shelf, a box or a step the plane of the scene is not the one under the object. The level is the
-    height at which most points right beside the mask lie, among those between 6 cm below and 2 cm above the
-    object's lowest points. Vertical neighbours spread over all heights and do not count as a level, nor do depths of
-    the object itself around its mask, nor the top of another thing that it reaches below or, seen from the side, does
-    not touch or merely stands behind.
-    `support` comes back as it is where up is only the camera's, the level is within a centimetre of it, or
-    no level is seen.
-    """
-    if support.source is UpSource.CAMERA:
-        return support
-    x, y, w, h = cv2.boundingRect(np.ascontiguousarray(mask.pixels).view(np.uint8))
-    margin = max(6, mask.pixels.shape[1] // 40)
-    window = np.s_[max(0, y - margin) : y + h + margin, max(0, x - margin) : x + w + margin]
-    pixels = mask.pixels[window]
-    points = points_cam[window]
-    known = np.isfinite(points[..., 2])  # all three or none are known
-    inwards = from_edge(pixels)
-    rim = RIM * mask.pixels.shape[1]
-    inside = points[(inwards > min(rim, THIN * float(inwards.max()))) & known]
-    outwards = cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, 3)
-    around = (outwards > 0) & (outwards <= margin) & known
-    beside, clear = points[around], outwards[around] > rim
-    if len(inside) < 10 or not len(beside):
-        return support
-    up = support.up_cam
-    low = float(np.percentile(inside @ up, 2))
-    # Level distance of the points beside to the box around the object.
-    across = np.linalg.svd(up[None])[2][1:]  # two level axes
-    # A row per axis: loops along the points are several times as fast as loops over two numbers.
-    plan, plan_inside = (np.ascontiguousarray((points @ across.T).T) for points in (beside, inside))
-    low_edge, high_edge = (edge[:, None] for edge in (plan_inside.min(axis=1), plan_inside.max(axis=1)))
-    outside = np.maximum(low_edge - plan, plan - high_edge).max(axis=0)
-    heights = beside @ up
-    near = np.sort(heights[outside < 0.05])
-    near = near[(near > low - 0.06) & (near < low + 0.02)]
-    if len(near) < 25:
-        return support
-    slack = 2 * float(np.median(depth_sigma(inside[:, 2])))
-    ends = np.searchsorted(near, near + 2 * slack)
-    counts = ends - np.arange(len(near))
-    start = int(np.argmax(counts))
-    level = float(np.median(near[start : ends[start]]))
-    if counts[start] < max(25, 0.4 * len(near)):
-        return support
-    if support.offset is not None and abs(level - support.offset) < 0.01:
-        return support
-    at_level = np.abs(heights - level) < slack
-    if _carries(level, slack, inside, beside[at_level], clear[at_level], up):
-        return replace(support, offset=level)
-    return support
-
-
-def _carries(level: float, slack: float, inside: Float, carrying: Float, clear: Bool, up: Float) -> bool:
-    """Whether an object stands on a level, m along up, to within `slack` m. inside, carrying: (N, 3), (M, 3) m, points
-    of the object and of the level right beside it; clear: (M,) which of those lie beyond the rim around the mask.
-
-    From straight above only the top of a tall object is seen, and depths of that leak out of its mask.
-
-    The top of something that stands before the object has the object's visible part right above it in the image too.
-    But behind its edge the camera sees further down, and it is not seen at the object's sides.
-    """
-    heights = inside @ up
-    if (heights < level - slack).mean() > SUNK:
-        return False
-    middle = inside.mean(axis=0)
-    if _faced(middle, up):
-        return bool(clear.mean() > CLEAR)
-    away = frames.view_frame(up, middle)[:3, 0]
-    front = float(np.percentile(inside @ away, 2)) + FRONT_M
-    touches = float(np.percentile(heights, 2)) - level < TOUCHES
-    return touches and bool((carrying @ away > front).mean() > BESIDE)

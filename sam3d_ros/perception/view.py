@@ -8,8 +8,9 @@ from scipy.sparse import csgraph  # type: ignore[import-untyped]
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from sam3d_ros.perception import frames
+from sam3d_ros.perception.level import support_for_object
 from sam3d_ros.perception.masks import MaskLimits, from_edge, roi_of
-from sam3d_ros.perception.support import depth_sigma, support_for_object
+from sam3d_ros.perception.support import depth_sigma
 from sam3d_ros.types import Bool, Camera, Float, Frame, Int, Mask, ObjectView, RejectCode, Rejected, Support
 
 GREY = 128

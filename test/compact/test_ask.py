@@ -28,10 +28,20 @@ def test_a_question_has_the_sizes_that_were_asked_for() -> None:
     np.testing.assert_array_equal(inputs["grid"][1], questions[1].grid)
 
 
-def test_nothing_is_asked_without_a_support_or_points() -> None:
+def test_without_a_support_a_thing_stands_on_its_lowest_points() -> None:
+    """The view frame is there already, so on the same level the same is asked."""
     view, frame, _ = look()
-    with pytest.raises(InputError, match="support plane"):
-        ask(without_support(view), frame, 16, 24)
+    lowest = float(view.support.up_cam @ view.T_cam_view[:3, 3])
+    there = replace(view, support=replace(view.support, offset=lowest))
+    seen, guessed = (ask(v, frame, 16, 24) for v in (there, without_support(view)))
+    np.testing.assert_array_equal(guessed.grid, seen.grid)
+    np.testing.assert_array_equal(guessed.numbers, seen.numbers)
+    np.testing.assert_array_equal(guessed.box.low, seen.box.low)
+    assert guessed.seen.view.support.offset == pytest.approx(lowest)
+
+
+def test_nothing_is_asked_without_points() -> None:
+    view, frame, _ = look()
     with pytest.raises(InputError, match="points"):
         ask(replace(view, points_cam=view.points_cam[:3]), frame, 16, 24)
 

@@ -7,9 +7,7 @@ import pytest
 
 from sam3d_ros.compact.box import (
     BELOW,
-    COMMON,
     LEAST_M,
-    MARGIN,
     THINNEST,
     ObjectBox,
     box_again,
@@ -23,9 +21,9 @@ def corners(low: list[float], high: list[float]) -> np.ndarray:
     return np.repeat(np.array([low, high], np.float32), 50, axis=0)
 
 
-def test_by_hand_on_a_support() -> None:
+def test_by_hand() -> None:
     """0.10 x 0.20 x 0.12 m, seen from 2 cm above the support on: it reaches down to it, and a little deeper."""
-    box = box_of(corners([-0.05, -0.1, 0.02], [0.05, 0.1, 0.12]), on_support=True)
+    box = box_of(corners([-0.05, -0.1, 0.02], [0.05, 0.1, 0.12]))
     # Depth: 0.9 of the smaller of 0.20 and 0.12; margins: 12 % of each side and 6 % of 0.20.
     margin = np.array([0.12 * 0.108, 0.12 * 0.2, 0.12 * 0.12]) + 0.06 * 0.2
     np.testing.assert_allclose(box.low[:2], np.array([-0.05, -0.1]) - margin[:2], atol=1e-6)
@@ -33,20 +31,12 @@ def test_by_hand_on_a_support() -> None:
     assert box.low[2] == pytest.approx(-0.04 * 0.12 - 0.002, abs=1e-6)
 
 
-def test_by_hand_without_a_support() -> None:
-    """A cube seen from above all around: nothing is added but the margins, on all sides alike."""
-    box = box_of(corners([0.0, 0.0, 0.3], [0.1, 0.1, 0.4]), on_support=False)
-    np.testing.assert_allclose(box.low, [-0.018, -0.018, 0.282], atol=1e-6)
-    np.testing.assert_allclose(box.size, [0.136] * 3, atol=1e-6)
-    assert pytest.approx(0.18) == MARGIN + COMMON
-
-
 def test_a_sheet_gets_a_thickness() -> None:
-    upright = box_of(corners([0.0, -0.1, 0.0], [0.0, 0.1, 0.2]), on_support=True)
+    upright = box_of(corners([0.0, -0.1, 0.0], [0.0, 0.1, 0.2]))
     assert upright.size[0] > 0.9 * 0.2
-    lying = box_of(corners([-0.1, -0.1, 0.001], [0.1, 0.1, 0.001]), on_support=True)
+    lying = box_of(corners([-0.1, -0.1, 0.001], [0.1, 0.1, 0.001]))
     assert lying.size[2] > THINNEST * 0.2
-    dot = box_of(corners([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]), on_support=False)
+    dot = box_of(corners([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]))
     assert (dot.size >= LEAST_M).all()
 
 
@@ -56,17 +46,15 @@ def test_what_was_seen_lies_inside_but_for_outliers() -> None:
         points = (rng.normal(size=(2000, 3)) * rng.uniform(0.01, 0.2, 3) + [0, 0, 0.3]).astype(np.float32)
         points[:, 2] = np.abs(points[:, 2])
         far = np.concatenate([points, [[9.0, 9.0, 9.0]]]).astype(np.float32)
-        for on_support in (True, False):
-            box = box_of(points, on_support)
-            assert (np.abs(box.unit(points)) <= 1).all(axis=1).mean() > 0.97
-            assert (box_of(far, on_support).size < 1.5 * box.size).all()
-            assert box.low[2] <= 0 or not on_support
-        assert box_of(points, True).low[2] > -BELOW * 1.2 * points[:, 2].max() - 0.01
+        box = box_of(points)
+        assert (np.abs(box.unit(points)) <= 1).all(axis=1).mean() > 0.97
+        assert (box_of(far).size < 1.5 * box.size).all()
+        assert -BELOW * 1.2 * points[:, 2].max() - 0.01 < box.low[2] <= 0
 
 
 def test_mirrored_points_give_the_mirrored_box() -> None:
     points = np.random.default_rng(1).uniform([0, -0.05, 0], [0.1, 0.2, 0.1], (500, 3))
-    box, other = box_of(points, True), box_of(points * [1, -1, 1], True)
+    box, other = box_of(points), box_of(points * [1, -1, 1])
     np.testing.assert_allclose(other.size, box.size)
     np.testing.assert_allclose(other.low[[0, 2]], box.low[[0, 2]])
     np.testing.assert_allclose(other.low[1], -(box.low + box.size)[1])
@@ -83,7 +71,7 @@ def test_grid_and_unit_coordinates() -> None:
 def test_a_second_box_is_around_what_the_answer_says_and_what_was_seen() -> None:
     """By hand: the true bounds, as layout tokens would give them, reach beyond the first box to the left."""
     points = corners([0.0, -0.05, 0.01], [0.1, 0.05, 0.08])
-    first = box_of(points, on_support=True)
+    first = box_of(points)
     low, high = np.array([0.02, -0.05, 0.0]), np.array([0.12, 0.25, 0.1])
     translation = ((low + high) / 2 - first.low - first.size / 2) / first.size
     box = box_again(first, translation, np.log((high - low) / first.size), points)
@@ -96,7 +84,7 @@ def test_a_second_box_is_around_what_the_answer_says_and_what_was_seen() -> None
 
 def test_an_absurd_answer_gives_a_box_with_what_was_seen() -> None:
     points = np.random.default_rng(2).uniform([0, -0.05, 0], [0.1, 0.2, 0.1], (500, 3)).astype(np.float32)
-    first = box_of(points, on_support=True)
+    first = box_of(points)
     for translation, scale in (([5.0, 0, -3], [-9.0, 0, 0]), ([0.0, 0, 0], [-9.0, -9, -9])):
         box = box_again(first, np.array(translation), np.array(scale), points)
         assert (box.size > 0).all()

@@ -25,7 +25,7 @@ def seen() -> Evidence:
 
 @pytest.fixture(scope="module")
 def box(seen: Evidence) -> ObjectBox:
-    return box_of(seen.points, on_support=True)
+    return box_of(seen.points)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ SIDE = 24
 def lifted(which: int = 0) -> tuple[dict[str, np.ndarray], Evidence, ObjectBox]:
     view, frame, _ = look(boxes=ASIDE)
     seen = evidence(view, frame, 40)
-    box = box_of(seen.points, True)
+    box = box_of(seen.points)
     return dict(zip(CHANNELS, lift(seen, box, SIDE), strict=True)), seen, box
 
 
@@ -102,7 +102,7 @@ def test_in_a_mirror_everything_is_mirrored() -> None:
     for one in (scene, mirrored(scene)):
         frame = frame_of(one)
         seen = evidence(views_of(frame, one)[0], frame, 40)
-        box = box_of(seen.points, True)
+        box = box_of(seen.points)
         grids.append(dict(zip(CHANNELS, lift(seen, box, SIDE), strict=True)))
         numbers.append(globals_of(seen, box))
     np.testing.assert_allclose(numbers[1], numbers[0], atol=2e-3)

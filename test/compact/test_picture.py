@@ -19,7 +19,7 @@ PIXELS = 48
 
 
 def boxed(view: ObjectView, frame: Frame) -> ObjectBox:
-    return box_of(evidence(view, frame).points, True)
+    return box_of(evidence(view, frame).points)
 
 
 def named(view: ObjectView, frame: Frame) -> dict[str, np.ndarray]:

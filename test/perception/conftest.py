@@ -10,7 +10,8 @@ import pytest
 
 from sam3d_ros.perception import frames
 from sam3d_ros.perception.camera import rays
-from sam3d_ros.types import Camera, Float, Frame, Mask
+from sam3d_ros.perception.support import find_support
+from sam3d_ros.types import Bool, Camera, Float, Frame, Mask, Support, UpSource
 
 CAMERA = Camera(320, 240, 290.0, 290.0, 159.5, 119.5)
 
@@ -102,3 +103,33 @@ def floor(z: float = -0.7) -> Box:
 @pytest.fixture
 def render() -> Render:
     return _render
+
+
+CUP = Box(0.8, -0.05, 0, (0.08, 0.08, 0.1))
+CARTON = Box(0.9, 0.18, 0, (0.06, 0.15, 0.2))
+NOISE = {"noise": 0.002, "holes": 0.2}
+
+
+def check(
+    scene: Scene, support: Support, level: float = 0.0, degrees: float = 1.0, metres: float = 0.004
+) -> None:
+    """The plane is z = level of the world."""
+    assert support.source is UpSource.SUPPORT_PLANE
+    assert support.offset is not None
+    angle = np.degrees(np.arccos(np.clip(support.up_cam @ scene.up_cam, -1, 1)))
+    assert angle < degrees
+    # Where it counts: under the objects.
+    base = np.array([0.85, 0.05, level, 1]) @ scene.T_cam_world[:3].T
+    assert abs(base @ support.up_cam - support.offset) < metres
+
+
+def find(scene: Scene, hint: bool = False, occupied: Bool | None = None) -> Support:
+    used = scene.occupied if occupied is None else occupied
+    return find_support(scene.frame.points_cam, used, scene.up_cam if hint else None)
+
+
+def level_of(scene: Scene, support: Support) -> float:
+    """World height of the plane under the objects."""
+    assert support.offset is not None
+    eye_height = 0.6
+    return eye_height + support.offset

@@ -49,6 +49,13 @@ def test_up_cam_from_world() -> None:
     np.testing.assert_allclose(frames.up_cam_from_world(level @ pitched_down.T), [0, 0, -1], atol=1e-12)
 
 
+def test_up_cam_from_pitch() -> None:
+    np.testing.assert_allclose(frames.up_cam_from_pitch(0.0), [0, -1, 0], atol=1e-12)
+    down = Rotation.from_euler("y", 30, degrees=True).as_matrix()
+    same = frames.up_cam_from_world(frames.R_CAM_BODY @ down.T)
+    np.testing.assert_allclose(frames.up_cam_from_pitch(np.radians(30)), same, atol=1e-12)
+
+
 @settings(max_examples=50, deadline=None)
 @given(quaternions)
 def test_rotation_p3d_canon_is_that_of_row_vectors(q_wxyz: np.ndarray) -> None:

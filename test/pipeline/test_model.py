@@ -20,6 +20,7 @@ from sam3d_ros.compact.box import box_again
 from sam3d_ros.methods import steps
 from sam3d_ros.methods.answer import Asked
 from sam3d_ros.methods.choose import choose
+from sam3d_ros.methods.complete import ASSUMED
 from sam3d_ros.methods.learned import ask_model
 from sam3d_ros.methods.settings import Settings
 from sam3d_ros.perception.masks import masks_from_labels
@@ -28,7 +29,7 @@ from sam3d_ros.runtime import select
 from sam3d_ros.runtime.backend import Engine, EngineError
 from sam3d_ros.runtime.find import VARIABLE
 from sam3d_ros.runtime.spec import GraphSpec
-from sam3d_ros.types import Cancelled, Frame, InputError, Mask, Reconstruction, Rejected
+from sam3d_ros.types import Cancelled, Frame, InputError, Mask, Reconstruction, Rejected, UpSource
 
 Make = Callable[..., Reconstructor]
 
@@ -209,17 +210,21 @@ def test_it_stops_between_two_steps_of_the_flow(
 # ---- when the model cannot -----------------------------------------------------------------------------------------
 
 
-def test_without_a_support_plane_the_classical_method_takes_over(
+def test_without_a_support_plane_the_level_is_a_guess_and_said_to_be(
     model: Reconstructor, frame: Frame, masks: list[Mask]
 ) -> None:
     points = frame.points_cam.copy()
     points[~np.logical_or.reduce([mask.pixels for mask in masks])] = np.nan
     bare = replace(frame, points_cam=points)
-    for r in only_objects(with_settings(model, min_confidence=0.0).reconstruct(bare, masks)):
-        assert r.method == "extrude"
-        assert r.note == "extrude instead of compact: the compact model needs a support plane in sight"
-    alone = with_settings(model, min_confidence=0.0, fallback=False).reconstruct(bare, masks)
-    assert all(isinstance(r, Rejected) and "support plane" in r.reason for r in alone)
+    for r in only_objects(with_settings(model, min_confidence=0.0, doubt=0.0).reconstruct(bare, masks)):
+        assert (r.method, r.note, r.up_source) == ("compact", ASSUMED, UpSource.GRAVITY)
+    classical = Reconstructor(Settings(method="extrude", min_confidence=0.0))
+    for r in only_objects(classical.reconstruct(bare, masks)):
+        assert (r.method, r.note) == ("extrude", ASSUMED)
+    empty = with_settings(with_sampling(model, level=-9.0), min_confidence=0.0)
+    for r in only_objects(empty.reconstruct(bare, masks)):
+        assert r.note.startswith("extrude instead of compact: ")
+        assert r.note.endswith(f"; {ASSUMED}")
 
 
 def test_an_empty_shape_is_replaced(model: Reconstructor, frame: Frame, masks: list[Mask]) -> None:
