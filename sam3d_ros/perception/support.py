@@ -166,7 +166,9 @@ def _search(scene: _Scene, up: Float | None) -> Support | None:
         return None
     rmse = float(np.sqrt(np.mean(residual[inlier] ** 2)))
     found = Support(plane[:3], float(plane[3]), UpSource.SUPPORT_PLANE, rmse)
-    return found if resting[0] > 0 else _untouched(found, scene) if up is not None else None
+    if resting[0] > 0:
+        return found
+    return None if up is None else _untouched(found, scene)
 
 
 def _untouched(plane: Support, scene: _Scene) -> Support:
@@ -189,9 +191,9 @@ def _floor(scene: _Scene) -> Float | None:
     plane = _refine(planes[int(np.argmax(_near(planes, even, chosen)))], even, chosen)
     if plane is None:
         return None
-    residual = scene.free @ plane[:3] - plane[3]
+    inlier = np.abs(scene.free @ plane[:3] - plane[3]) < scene.tolerance
     up: Float = plane[:3]
-    return up if (np.abs(residual) < scene.tolerance).mean() > LARGE else None
+    return up if inlier.mean() > LARGE and _is_surface(inlier, scene) else None
 
 
 def _triangles(scene: _Scene, chosen: Int, rng: np.random.Generator) -> Float:

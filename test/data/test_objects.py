@@ -145,3 +145,14 @@ def test_scenes_keep_their_objects_as_categories_are_added():
 def test_unknown_category():
     with pytest.raises(InputError, match="no category 'unicorn'"):
         make_object("unicorn", np.random.default_rng(0))
+
+
+def test_a_sliver_that_rounding_cuts_off_is_left_out() -> None:
+    """This brush came in two parts, of 188 and 0.01 cubic centimetres."""
+    rng = np.random.default_rng([7_000_000, 23])
+    rng.integers(2, 5), rng.choice(list(TABLETOP))
+    mesh = make_object("brush", rng).mesh
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces)
+    assert solid.is_watertight
+    assert solid.body_count == 1
+    assert solid.volume == pytest.approx(188e-6, rel=0.01)
