@@ -61,7 +61,7 @@ def main() -> None:
                 for column in COLUMNS:
                     scores[method][column].append(getattr(found, column))
                 for stage in STAGES:
-                    seconds[method][stage].append(result.seconds[stage])
+                    seconds[method][stage].append(result.seconds.get(stage, 0.0))
                 last = result
     print(f"{'method':10s} {'objects':>8s} {'rejected':>8s} " + " ".join(f"{c:>14s}" for c in COLUMNS))
     for method in CLASSICAL:

@@ -29,6 +29,28 @@ def test_a_plane_that_nothing_touches_says_what_is_up(render: Render, height: fl
     check(scene, support_for_object(scene.frame.points_cam, scene.masks[0], support), height, 2, 0.006)
 
 
+def test_up_beside_crates_without_a_mask(render: Render) -> None:
+    """Planes through the edge of a crate and the table touch what stands on it too: 20 such boxes, at random."""
+    rng = np.random.default_rng(5)
+    for seed in range(20):
+        pitch, x = rng.uniform(20, 60), rng.uniform(0.5, 1.0)
+        size, more, high = rng.uniform(0.04, 0.12, 3), rng.uniform(0.02, 0.15, 2), rng.uniform(0.03, 0.25)
+        crate = Box(x, 0, 0, (size[0] + more[0], size[1] + more[1], high), masked=False)
+        scene = render(
+            [Box(x, 0, high, tuple(size)), crate, table(width=2)],
+            pitch_deg=pitch,
+            height=x * np.tan(np.radians(pitch)),
+            roll_deg=rng.uniform(-20, 20),
+            seed=seed,
+            **NOISE,
+        )
+        support = find(scene)
+        assert support.up_cam @ scene.up_cam > np.cos(np.radians(3)), seed
+        own = support_for_object(scene.frame.points_cam, scene.masks[0], support)
+        base = np.array([x, 0, high, 1]) @ scene.T_cam_world[:3].T
+        assert own.offset == pytest.approx(base @ own.up_cam, abs=0.01), seed
+
+
 def test_same_level_stays(render: Render) -> None:
     scene = render([CUP, CARTON, table()], **NOISE)
     support = find(scene)
