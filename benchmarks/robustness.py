@@ -26,7 +26,7 @@ from sam3d_ros.data.make_bop import CAMERA, look
 from sam3d_ros.data.objects import TABLETOP, ObjectModel, Symmetry, make_object
 from sam3d_ros.data.render import SceneRenderer
 from sam3d_ros.data.room import FLOOR
-from sam3d_ros.data.scene import PlacedObject, around, orbit, place, resting, toppled, world_vertices
+from sam3d_ros.data.scene import PlacedObject, around, orbit, place, world_vertices
 from sam3d_ros.data.sensor import DepthSensor, jitter
 from sam3d_ros.evaluate.methods import method_by_name
 from sam3d_ros.evaluate.posed import EMPTY, posed_metrics
@@ -169,12 +169,10 @@ CONDITIONS = {
 def things(index: int, rng: Rng) -> Placed:
     """Two to four of one source, by turns."""
     count = int(rng.integers(2, 5))
-    if index % 3 == 0:
-        return place([HOUSEHOLD.draw(rng) for _ in range(count)], rng, 0.16, HOUSEHOLD.lying, resting)
-    if index % 3 == 1:
-        return place([YCB.draw(rng) for _ in range(count)], rng, 0.16, YCB.lying, toppled)
+    if (source := (HOUSEHOLD, YCB, None)[index % 3]) is not None:
+        return place([source.draw(rng) for _ in range(count)], rng, 0.16, source.lying, source.rest)
     models = [make_object(str(rng.choice(list(TABLETOP))), rng) for _ in range(count)]
-    return place(models, rng, 0.16, 0.3, resting)
+    return place(models, rng, 0.16, 0.3)
 
 
 def view(condition: Condition, index: int) -> Shot | None:

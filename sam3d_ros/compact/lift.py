@@ -93,7 +93,7 @@ def _squared_distance(hit: Bool) -> UInt8:
 
 
 def globals_of(seen: Evidence, box: ObjectBox) -> Float:
-    """(6,) float32 as named in GLOBALS: log of the box's sides over 0.15 m, whether it stands on a support, how
+    """(6,) float32 as named in GLOBALS: log of the box's sides over 0.15 m, that it stands on a support, how
     steeply the camera looks down (rad), log of its distance over 0.7 m."""
     from_camera = seen.view.points_cam.mean(axis=0).astype(np.float64)
     distance = float(np.linalg.norm(from_camera))
@@ -101,7 +101,7 @@ def globals_of(seen: Evidence, box: ObjectBox) -> Float:
     return np.array(
         [
             *np.log(box.size / 0.15),
-            0.0 if seen.view.support.offset is None else 1.0,
+            1.0,  # whatever is asked about stands on something
             np.arcsin(np.clip(down, -1, 1)),
             np.log(max(distance, 1e-3) / 0.7),
         ],

@@ -167,8 +167,7 @@ def make_object(category: str, rng: np.random.Generator) -> ObjectModel:
 
 
 def _whole(solid: Manifold) -> Manifold:
-    """The solid, without the slivers that rounding may cut off where two of its sides nearly coincide (one brush in
-    some thousand)."""
+    """The solid, without the slivers that rounding may cut off where two of its sides nearly coincide."""
     parts = solid.decompose()
     if len(parts) == 1:
         return solid

@@ -16,6 +16,8 @@ from sam3d_ros.perception.frames import transform
 from sam3d_ros.refine.fit import confidence, fit_of
 from sam3d_ros.types import Fit, Float, Frame, Mesh, ObjectView
 
+ASSUMED = "no support in sight: taken to stand on its lowest visible points"
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -51,7 +53,8 @@ def answer(
 ) -> Answer:
     """complete: makes the mesh in the view frame, m. seconds: gets the time of the stages `shape` and `fit` added.
 
-    Raises MeshError or InputError where no solid comes out.
+    Where no support was seen the note says that its level is a guess. Raises MeshError or InputError where no solid
+    comes out.
     """
     with timed(seconds, "shape"):
         mesh_view, _ = simplify(check(complete()), max_faces)
@@ -62,4 +65,5 @@ def answer(
     with timed(seconds, "fit"):
         fit = fit_of(mesh, T_cam_obj, view, frame)
         trust = confidence(fit, view)
-    return Answer(method, mesh, T_cam_obj, high - low, fit, trust, asked=asked)
+    note = ASSUMED if view.support.offset is None else ""
+    return Answer(method, mesh, T_cam_obj, high - low, fit, trust, note, asked)

@@ -12,8 +12,6 @@ from sam3d_ros.methods.learned import learned_answer
 from sam3d_ros.methods.settings import FALLBACK, Settings
 from sam3d_ros.types import Frame, InputError, ObjectView
 
-ASSUMED = "no support in sight: taken to stand on its lowest visible points"
-
 
 def complete(
     chosen: Chosen,
@@ -26,23 +24,8 @@ def complete(
     """asked: what the model said, or why it said nothing; None for a classical method.
 
     The classical method takes over where the model has no answer, or a doubtful one (`Settings.doubt`) that explains
-    the view worse; the answer's note says why, and where no support was seen, that its level is a guess. Raises
-    InputError or MeshError where no method has an answer.
+    the view worse; the answer's note says why. Raises InputError or MeshError where no method has an answer.
     """
-    found = _best(chosen, settings, frame, view, asked, seconds)
-    if view.support.offset is not None:
-        return found
-    return replace(found, note=f"{found.note}; {ASSUMED}" if found.note else ASSUMED)
-
-
-def _best(
-    chosen: Chosen,
-    settings: Settings,
-    frame: Frame,
-    view: ObjectView,
-    asked: Asked | str | None,
-    seconds: dict[str, float],
-) -> Answer:
     if asked is None:
         return _classical(chosen.method, frame, view, settings, seconds)
     ours: Answer | None = None
@@ -65,7 +48,8 @@ def _best(
         return ours
     if ours is not None and ours.confidence >= theirs.confidence:
         return ours
-    return replace(theirs, note=f"{FALLBACK} instead of {chosen.method}: {reason}")
+    instead = f"{FALLBACK} instead of {chosen.method}: {reason}"
+    return replace(theirs, note=f"{instead}; {theirs.note}" if theirs.note else instead)
 
 
 def _classical(

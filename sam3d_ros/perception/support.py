@@ -158,37 +158,35 @@ def _search(scene: _Scene, up: Float | None) -> Support | None:
     if plane is None or not len(_admissible(plane[None], up)):
         return None
     resting, below = _contact(plane[None], scene)
-    if below[0] > 0.2:
+    untouched = resting[0] == 0
+    if below[0] > 0.2 or (untouched and up is None):
         return None
     residual = scene.free @ plane[:3] - plane[3]
     inlier = np.abs(residual) < scene.tolerance
     if not _is_surface(inlier, scene):
         return None
     rmse = float(np.sqrt(np.mean(residual[inlier] ** 2)))
-    found = Support(plane[:3], float(plane[3]), UpSource.SUPPORT_PLANE, rmse)
-    if resting[0] > 0:
-        return found
-    return None if up is None else _untouched(found, scene)
+    # What is far above stands on something else (a crate without a mask, a table of glass): this only says what is up.
+    offset = None if untouched and _hover(plane, scene) else float(plane[3])
+    return Support(plane[:3], offset, UpSource.SUPPORT_PLANE, rmse)
 
 
-def _untouched(plane: Support, scene: _Scene) -> Support:
-    """What a level plane is worth that all objects seem to hover over: their support where they end little above it,
-    the way up where they end far above it (a crate that has no mask, a table of glass)."""
-    height = float(np.percentile(scene.objects @ plane.up_cam, 2)) - (plane.offset or 0.0)
-    return plane if height < HOVERS_M else replace(plane, offset=None)
+def _hover(plane: Float, scene: _Scene) -> bool:
+    """Whether the objects end too far above a plane (4,) to stand on it with feet that gave no depth."""
+    return float(np.percentile(scene.objects @ plane[:3], 2)) - float(plane[3]) >= HOVERS_M
 
 
 def _floor(scene: _Scene) -> Float | None:
     """(3,) the way up that the largest surface tells which may be a floor to an upright camera, whether objects stand
     on it or not; None where that is small. What objects stand on is level like it."""
     rng = np.random.default_rng(0)
-    even = replace(scene, weight=np.ones_like(scene.weight))
     chosen = np.sort(rng.choice(len(scene.free), min(SAMPLE, len(scene.free)), replace=False))
-    planes = _triangles(even, chosen, rng)
-    planes = planes[(planes[:, :3] @ CAMERA_UP > FLOORLIKE) & (planes[:, 3] < 0)]
+    planes = _within(_triangles(scene, chosen, rng), CAMERA_UP, FLOORLIKE)
     if not len(planes):
         return None
-    plane = _refine(planes[int(np.argmax(_near(planes, even, chosen)))], even, chosen)
+    # What is far from the masks counts as much.
+    even = replace(scene, weight=np.ones_like(scene.weight))
+    plane = _refine(planes[int(np.argmax(_near(planes, scene, chosen)))], even, chosen)
     if plane is None:
         return None
     inlier = np.abs(scene.free @ plane[:3] - plane[3]) < scene.tolerance
@@ -220,8 +218,12 @@ def _triangles(scene: _Scene, chosen: Int, rng: np.random.Generator) -> Float:
 
 def _admissible(planes: Float, up: Float | None) -> Float:
     """Those (M, 4) planes whose normal is near enough to up and that the camera sees from above."""
-    level = planes[:, :3] @ up > GRAVITY_BOUND if up is not None else planes[:, :3] @ CAMERA_UP > CAMERA_BOUND
-    kept: Float = planes[level & (planes[:, 3] < 0)]
+    return _within(planes, CAMERA_UP, CAMERA_BOUND) if up is None else _within(planes, up, GRAVITY_BOUND)
+
+
+def _within(planes: Float, up: Float, bound: float) -> Float:
+    """Those (M, 4) planes that the camera sees from above, nearer to `up` (3,) than the cosine `bound` says."""
+    kept: Float = planes[(planes[:, :3] @ up > bound) & (planes[:, 3] < 0)]
     return kept
 
 

@@ -20,7 +20,7 @@ from sam3d_ros.srv import GetMesh
 from scenes import BoxScene, box_scene
 from tf2_msgs.msg import TFMessage
 
-from sam3d_ros.methods.complete import ASSUMED
+from sam3d_ros.methods.answer import ASSUMED
 from sam3d_ros.node import qos
 from sam3d_ros.node.convert import stamp_ns
 

@@ -18,9 +18,8 @@ from scenes import BoxScene, box_scene
 
 from sam3d_ros.compact.box import box_again
 from sam3d_ros.methods import steps
-from sam3d_ros.methods.answer import Asked
+from sam3d_ros.methods.answer import ASSUMED, Asked
 from sam3d_ros.methods.choose import choose
-from sam3d_ros.methods.complete import ASSUMED
 from sam3d_ros.methods.learned import ask_model
 from sam3d_ros.methods.settings import Settings
 from sam3d_ros.perception.masks import masks_from_labels
